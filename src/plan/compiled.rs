@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    EvaluateError, Plan, PlanError, PlannedStep,
+    EvaluateError, PartialInput, Plan, PlanError, PlannedStep,
     compiled_expression::{CompiledExpression, CompiledKind, CompiledTemplate, Compiler},
     error::EvaluationFailure,
     evaluate::Evaluation,
@@ -23,6 +23,11 @@ pub trait EvaluationContext {
     fn shared_output(&self, _step: usize) -> Option<Arc<Value>> {
         None
     }
+    /// Returns true if the output of the step lacks fields that are not known yet. An expression
+    /// that needs one of them has no value.
+    fn is_partial(&self, _step: usize) -> bool {
+        false
+    }
     /// Returns true if the step was skipped.
     fn skipped(&self, step: usize) -> bool;
     /// Returns true if the step, or an instance of it, has failed or was stopped.
@@ -30,6 +35,10 @@ pub trait EvaluationContext {
     /// Returns the outcome of the steps that are not under `finally`, once they have ended.
     fn outcome(&self) -> Option<&str> {
         None
+    }
+    /// Returns true if it is not known yet whether the step is skipped.
+    fn is_undecided(&self, _step: usize) -> bool {
+        false
     }
     /// Returns the id of the run.
     fn run_id(&self) -> &str;
@@ -218,6 +227,25 @@ impl CompiledPlan {
             outputs.add(name.clone(), value);
         }
         Ok(outputs)
+    }
+
+    /// Evaluates `with` of `step` as far as its values are known. `item` is the value of the loop
+    /// variable, if it is known.
+    ///
+    /// # Errors
+    /// An expression has no value for another reason.
+    ///
+    /// # Panics
+    /// The plan has no such step.
+    pub fn partial_input(
+        &self,
+        step: usize,
+        item: Option<&Value>,
+        context: &dyn EvaluationContext,
+    ) -> Result<PartialInput, EvaluateError> {
+        let values = PlanValues::new(self, context, item);
+        let input = PartialInput::evaluate(&self.steps[step].with, &Evaluation::new(&values));
+        input.map_err(|failure| failure.at(self.place(step)))
     }
 
     /// Returns the name of a step as errors show it.

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use cel::Program;
 
@@ -40,6 +43,11 @@ pub(super) struct Read {
 }
 
 impl CompiledExpression {
+    /// Creates the error of this expression if it needs outputs of `steps` that are not known yet.
+    pub(super) fn unknown(&self, steps: BTreeSet<usize>) -> EvaluationFailure {
+        EvaluationFailure { expression: self.source.clone(), reason: Reason::Unknown { steps } }
+    }
+
     /// Creates the error of this expression with a message for people.
     pub(super) fn failure(&self, message: impl Into<String>) -> EvaluationFailure {
         EvaluationFailure { expression: self.source.clone(), reason: Reason::Failed(message.into()) }

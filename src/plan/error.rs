@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use crate::id::PlanDigest;
 
@@ -71,7 +71,16 @@ impl EvaluateError {
     pub fn skipped_step(&self) -> Option<usize> {
         match &self.reason {
             Reason::Skipped { step, .. } => Some(*step),
-            Reason::StepFailed { .. } | Reason::Failed(_) => None,
+            Reason::StepFailed { .. } | Reason::Unknown { .. } | Reason::Failed(_) => None,
+        }
+    }
+
+    /// Returns the steps whose outputs the expression needs and that are not known yet; `None` if
+    /// it has no value for another reason.
+    pub fn unknown_steps(&self) -> Option<&BTreeSet<usize>> {
+        match &self.reason {
+            Reason::Unknown { steps } => Some(steps),
+            Reason::Skipped { .. } | Reason::StepFailed { .. } | Reason::Failed(_) => None,
         }
     }
 }
@@ -91,6 +100,12 @@ pub enum Reason {
         /// Name of the step.
         name: String,
     },
+    /// The expression needs outputs that are not known yet.
+    Unknown {
+        /// Indexes of the steps whose outputs they are, in [`Plan::steps`](super::Plan::steps).
+        /// Empty if the item of a list is not known.
+        steps: BTreeSet<usize>,
+    },
     /// Any other reason, as text for people.
     Failed(String),
 }
@@ -99,7 +114,7 @@ impl Reason {
     fn is_absent(&self) -> bool {
         match self {
             Self::Skipped { .. } | Self::StepFailed { .. } => true,
-            Self::Failed(_) => false,
+            Self::Unknown { .. } | Self::Failed(_) => false,
         }
     }
 }
@@ -109,6 +124,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Skipped { name, .. } => write!(f, "step {name:?} was skipped and has no outputs"),
             Self::StepFailed { name } => write!(f, "step {name:?} has failed or was not executed, and has no outputs"),
+            Self::Unknown { .. } => f.write_str("its value is not known yet"),
             Self::Failed(message) => f.write_str(message),
         }
     }

@@ -1,5 +1,6 @@
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     sync::{Arc, LazyLock},
 };
 
@@ -32,6 +33,17 @@ pub(super) trait ValueSource {
     /// Returns the reason for which the target has no value, if it is the output of a step that
     /// was skipped or has failed.
     fn absence(&self, target: &ReferenceTarget) -> Option<Reason>;
+
+    /// Returns the steps after which the target has a value, if it has none yet. Empty if the item
+    /// of a list is not known.
+    fn unknown_steps(&self, _: &ReferenceTarget) -> Option<BTreeSet<usize>> {
+        None
+    }
+
+    /// True if the target's value lacks fields that are not known yet.
+    fn is_partial(&self, _: &ReferenceTarget) -> bool {
+        false
+    }
 
     /// True if a value that hides a secret can be read: it is only shown, and nothing acts on it.
     fn can_hide_secrets(&self) -> bool {
@@ -90,7 +102,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Evaluates an expression inside a text. Only scalar values have a text form.
-    fn text(&self, expression: &CompiledExpression) -> Result<String, EvaluationFailure> {
+    pub(super) fn text(&self, expression: &CompiledExpression) -> Result<String, EvaluationFailure> {
         let value = self.value(expression)?;
         scalar_text(&value).ok_or_else(|| expression.failure(format!("{} cannot be part of a text", kind(&value))))
     }
@@ -108,6 +120,9 @@ impl<'a> Evaluation<'a> {
         let Some(value) = self.values.value(&path.target)? else {
             return Err(self.absent(expression, &path.target));
         };
+        if self.values.is_partial(&path.target) && !is_certain(&value, &path.rest) {
+            return Err(self.absent(expression, &path.target));
+        }
         match value {
             Cow::Owned(value) if path.rest.is_empty() => Ok(value),
             value => descend(&value, &path.rest).cloned(),
@@ -129,12 +144,15 @@ impl<'a> Evaluation<'a> {
     fn absent(&self, expression: &CompiledExpression, target: &ReferenceTarget) -> EvaluationFailure {
         match self.values.absence(target) {
             Some(reason) => EvaluationFailure { expression: expression.source.clone(), reason },
-            None => expression.failure("its value is not known yet"),
+            None => match self.values.unknown_steps(target) {
+                Some(steps) => expression.unknown(steps),
+                None => expression.failure("its value is not known yet"),
+            },
         }
     }
 
-    /// Executes a CEL program. If it fails and one of its values is from a skipped step, that is
-    /// the reported reason: the message of CEL would only name a missing field.
+    /// Executes a CEL program. If it fails and one of its values is unknown or from a skipped step,
+    /// that is the reported reason: the message of CEL would only name a missing field.
     fn program(
         &self,
         expression: &CompiledExpression,
@@ -142,8 +160,12 @@ impl<'a> Evaluation<'a> {
         reads: &[Read],
     ) -> Result<Value, EvaluationFailure> {
         static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-        let mut skipped = None;
-        let values: Vec<_> = reads.iter().map(|read| self.read(read, &mut skipped)).collect::<Result<_, _>>()?;
+        let mut missing = MissingValues::default();
+        let values: Vec<_> =
+            reads.iter().map(|read| self.read(expression, read, &mut missing)).collect::<Result<_, _>>()?;
+        if missing.is_misleading(expression) {
+            return Err(expression.unknown(missing.unknown));
+        }
         let variables = variables(reads, &values);
         self.allow(|| variables.hidden_secret()).map_err(|message| expression.failure(message))?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
@@ -152,32 +174,102 @@ impl<'a> Evaluation<'a> {
         }
         let result = program.execute(&context).map_err(|error| error.to_string());
         match result.and_then(|value| from_cel(&value)) {
+            Ok(Value::Object(_)) if missing.has_partial => Err(expression.unknown(missing.unknown)),
             Ok(value) => Ok(value),
+            Err(_) if missing.is_any() => Err(expression.unknown(missing.unknown)),
             Err(message) => Err(reads
                 .iter()
                 .find(|read| self.values.absence(&read.resolved.target).is_some())
                 .map(|read| self.absent(expression, &read.resolved.target))
-                .or(skipped)
+                .or(missing.absent)
                 .unwrap_or_else(|| expression.failure(message))),
         }
     }
 
-    /// Reads a value of a program; `None` if it has none. `skipped` becomes the first failure
-    /// because of a skipped step inside an inlined workflow: it matters only if the program
-    /// reads that output.
+    /// Reads a value of a program; `None` if it has none, which is added to `missing`. It matters
+    /// only if the program uses that value.
     fn read(
         &self,
+        expression: &CompiledExpression,
         read: &Read,
-        skipped: &mut Option<EvaluationFailure>,
+        missing: &mut MissingValues,
     ) -> Result<Option<Cow<'a, Value>>, EvaluationFailure> {
-        self.values.value(&read.resolved.target).or_else(|failure| {
-            if !failure.is_absent() {
-                return Err(failure);
+        let target = &read.resolved.target;
+        let value = match self.values.value(target) {
+            Ok(value) => value,
+            Err(failure) => {
+                missing.add(failure)?;
+                return Ok(None);
             }
-            skipped.get_or_insert(failure);
-            Ok(None)
-        })
+        };
+        let is_partial = self.values.is_partial(target);
+        let Some(value) = value
+            .filter(|value| !is_partial || is_certain(value, &read.resolved.rest) || is_navigation(&expression.source))
+        else {
+            missing.unknown(self.values.unknown_steps(target));
+            return Ok(None);
+        };
+        if is_partial && !is_certain(&value, &read.resolved.rest) {
+            missing.has_partial = true;
+            missing.unknown(self.values.unknown_steps(target));
+        }
+        Ok(Some(value))
     }
+}
+
+/// Values that a program reads and that it does not have.
+#[derive(Default)]
+struct MissingValues {
+    /// First failure because of a skipped or failed step inside an inlined workflow.
+    absent: Option<EvaluationFailure>,
+    /// Steps whose outputs are not known yet, or only in part.
+    unknown: BTreeSet<usize>,
+    /// A value is not known yet.
+    has_unknown: bool,
+    /// A value that is passed to the program lacks fields that are not known yet.
+    has_partial: bool,
+}
+
+impl MissingValues {
+    /// Adds the failure to evaluate an input or output of an inlined workflow.
+    ///
+    /// # Errors
+    /// The failure itself, if the value is neither absent nor unknown.
+    fn add(&mut self, failure: EvaluationFailure) -> Result<(), EvaluationFailure> {
+        match failure.reason {
+            Reason::Unknown { steps } => self.unknown(Some(steps)),
+            Reason::Skipped { .. } | Reason::StepFailed { .. } => drop(self.absent.get_or_insert(failure)),
+            Reason::Failed(_) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Adds the steps of an unknown value; `None` if the value is absent for another reason.
+    fn unknown(&mut self, steps: Option<BTreeSet<usize>>) {
+        self.has_unknown |= steps.is_some();
+        self.unknown.extend(steps.unwrap_or_default());
+    }
+
+    fn is_any(&self) -> bool {
+        self.has_unknown
+    }
+
+    /// True if the expression could take an unknown field for an absent one.
+    fn is_misleading(&self, expression: &CompiledExpression) -> bool {
+        self.has_unknown && expression.source.contains("has(")
+    }
+}
+
+/// True if the path leads to a value that is certain inside a value that lacks fields. An object
+/// inside it may lack fields as well.
+fn is_certain(value: &Value, path: &[PathKey]) -> bool {
+    !path.is_empty() && descend(value, path).is_ok_and(|value| !value.is_object())
+}
+
+/// True if an expression only follows fields and indexes, such as `steps.a.outputs[item.name].id`:
+/// it finds a field or fails. Others could take an unknown field for an absent one.
+fn is_navigation(source: &str) -> bool {
+    source.chars().all(|c| c.is_ascii_alphanumeric() || "_.[]\"'".contains(c))
 }
 
 /// Collects the variables of a program, which borrow from `values`.

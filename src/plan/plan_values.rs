@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -68,22 +68,38 @@ impl<'a> PlanValues<'a> {
         Ok(Value::Object(outputs))
     }
 
-    /// Returns true if each step of an inlined workflow was skipped.
-    fn all_skipped(&self, scope: usize) -> bool {
-        self.inside(scope).all(|step| self.context.skipped(step))
+    /// Returns true if each step of the inlined workflows was skipped; `None` if that is not known
+    /// yet.
+    fn all_skipped(&self, scopes: &[usize]) -> Option<bool> {
+        let mut steps = scopes.iter().flat_map(|scope| self.steps_inside(*scope));
+        if steps.clone().any(|step| self.context.is_undecided(step)) {
+            return None;
+        }
+        Some(steps.all(|step| self.context.skipped(step)))
     }
 
     /// Returns true if a step of an inlined workflow has failed.
     fn has_failed(&self, scope: usize) -> bool {
-        self.inside(scope).any(|step| self.context.failed(step))
+        self.steps_inside(scope).any(|step| self.context.failed(step))
     }
 
     /// Iterates over the steps of an inlined workflow and of those that it inlines.
-    fn inside(&self, scope: usize) -> impl Iterator<Item = usize> + use<'a> {
+    fn steps_inside(&self, scope: usize) -> impl Iterator<Item = usize> + Clone + use<'a> {
         let plan = self.compiled.plan();
         let prefix = plan.scopes[scope].prefix.as_str();
         let inside = move |(index, step): (usize, &PlannedStep)| step.name.starts_with(prefix).then_some(index);
         plan.steps.iter().enumerate().filter_map(inside)
+    }
+
+    /// Returns the steps of inlined workflows of which it is not known whether they are skipped.
+    fn undecided_steps(&self, scopes: &[usize]) -> BTreeSet<usize> {
+        let steps = scopes.iter().flat_map(|scope| self.steps_inside(*scope));
+        steps.filter(|step| self.context.is_undecided(*step)).collect()
+    }
+
+    /// Returns the scopes of a loop's instances.
+    fn loop_scopes(&self, index: usize) -> Vec<usize> {
+        self.compiled.plan().loops[index].instances.iter().map(|(_, scope)| *scope).collect()
     }
 }
 
@@ -94,18 +110,18 @@ impl ValueSource for PlanValues<'_> {
             ReferenceTarget::Input { scope: 0, name } => plan.inputs.get(name).map(Cow::Borrowed),
             ReferenceTarget::Input { scope, name } => self.scope_value(self.compiled.scope_input(*scope, name))?,
             ReferenceTarget::Output { step } => self.context.output(*step).map(Cow::Borrowed),
+            ReferenceTarget::Skipped { step } if self.context.is_undecided(*step) => None,
             ReferenceTarget::Skipped { step } => Some(Cow::Owned(self.context.skipped(*step).into())),
             ReferenceTarget::Failed { step } => Some(Cow::Owned(self.context.failed(*step).into())),
             ReferenceTarget::Inlined { scope, name: Some(name) } => {
                 self.scope_value(self.compiled.scope_output(*scope, name))?
             }
             ReferenceTarget::Inlined { scope, name: None } => Some(Cow::Owned(self.all_outputs(*scope)?)),
-            ReferenceTarget::InlinedSkipped { scope } => Some(Cow::Owned(self.all_skipped(*scope).into())),
+            ReferenceTarget::InlinedSkipped { scope } => self.all_skipped(&[*scope]).map(|it| Cow::Owned(it.into())),
             ReferenceTarget::InlinedFailed { scope } => Some(Cow::Owned(self.has_failed(*scope).into())),
             ReferenceTarget::Loop { index } => Some(Cow::Owned(self.loop_outputs(*index)?)),
             ReferenceTarget::LoopSkipped { index } => {
-                let mut instances = plan.loops[*index].instances.iter();
-                Some(Cow::Owned(instances.all(|(_, scope)| self.all_skipped(*scope)).into()))
+                self.all_skipped(&self.loop_scopes(*index)).map(|it| Cow::Owned(it.into()))
             }
             ReferenceTarget::LoopFailed { index } => {
                 let mut instances = plan.loops[*index].instances.iter();
@@ -130,6 +146,30 @@ impl ValueSource for PlanValues<'_> {
         let has_ended = self.context.failed(step)
             || self.context.outcome().is_some() && !self.compiled.plan().steps[step].is_finally;
         has_ended.then(|| Reason::StepFailed { name: name() })
+    }
+
+    fn unknown_steps(&self, target: &ReferenceTarget) -> Option<BTreeSet<usize>> {
+        match target {
+            ReferenceTarget::Output { step } if self.context.skipped(*step) => None,
+            ReferenceTarget::Output { step } | ReferenceTarget::Skipped { step } => Some(BTreeSet::from([*step])),
+            ReferenceTarget::Item | ReferenceTarget::ScopeItem { .. } => Some(BTreeSet::new()),
+            ReferenceTarget::InlinedSkipped { scope } => Some(self.undecided_steps(&[*scope])),
+            ReferenceTarget::LoopSkipped { index } => Some(self.undecided_steps(&self.loop_scopes(*index))),
+            ReferenceTarget::Input { .. }
+            | ReferenceTarget::Inlined { .. }
+            | ReferenceTarget::Failed { .. }
+            | ReferenceTarget::InlinedFailed { .. }
+            | ReferenceTarget::LoopFailed { .. }
+            | ReferenceTarget::RunId
+            | ReferenceTarget::RunWorkflow
+            | ReferenceTarget::RunChanged
+            | ReferenceTarget::RunOutcome
+            | ReferenceTarget::Loop { .. } => None,
+        }
+    }
+
+    fn is_partial(&self, target: &ReferenceTarget) -> bool {
+        matches!(target, ReferenceTarget::Output { step } if self.context.is_partial(*step))
     }
 
     fn can_hide_secrets(&self) -> bool {

@@ -50,7 +50,10 @@ fn a_plan_shows_changes_before_a_run_and_none_after_it_and_writes_nothing() {
     let program = world.program();
     let plan = ["plan", "machine.yaml", "-i", "name=m"];
     let ran = program.expect(2, &plan);
-    assert!(ran.out.contains("would change") && ran.out.contains("unknown before nic has run"), "{ran:?}");
+    let vm = ran.out.split("\nvm ").nth(1).unwrap();
+    assert!(vm.trim_start().starts_with("would create 1\n") && vm.contains("admin_username: ubuntu"), "{vm}");
+    assert!(vm.contains("/networkInterfaces/m-nic"), "the id of what does not exist yet is certain: {vm}");
+    assert!(ran.err.starts_with("2 to create, 0 to change, 0 to replace, 0 to delete; 1 unchanged\n"), "{ran:?}");
     assert_eq!(world.writes(), 0);
     run(&program, 0);
     let after = world.writes();
@@ -58,6 +61,37 @@ fn a_plan_shows_changes_before_a_run_and_none_after_it_and_writes_nothing() {
     assert!(ran.err.contains("no changes: 3 steps unchanged"), "{ran:?}");
     assert_eq!(program.expect(0, &[&plan[..], &["-o", "json"]].concat()).json()["changes"], false);
     assert_eq!(world.writes(), after);
+}
+
+#[test]
+fn a_plan_tells_replacements_changes_and_creations_apart() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    run(&program, 0);
+    let larger = MACHINE.replace("Standard_D2s_v5", "Standard_D4s_v5");
+    program.write("machine.yaml", &larger.replace("ip_forwarding: true", "ip_forwarding: false"));
+    let ran = program.expect(3, &["plan", "machine.yaml", "-i", "name=m"]);
+    assert!(ran.out.contains("would change 1\n") && ran.out.contains("~ ip forwarding: true -> false"), "{ran:?}");
+    let forced = "~ size: Standard_D2s_v5 -> Standard_D4s_v5 (forces replacement)";
+    assert!(ran.out.contains("must be replaced\n") && ran.out.contains(forced), "{ran:?}");
+    assert!(ran.err.starts_with("0 to create, 1 to change, 1 to replace, 0 to delete;"), "{ran:?}");
+    let plan = program.expect(3, &["plan", "machine.yaml", "-i", "name=m", "-o", "json"]).json();
+    assert_eq!(plan["counts"]["replace"], 1, "{plan}");
+    let vm = plan["steps"].as_array().unwrap().iter().find(|step| step["step"] == "vm").unwrap();
+    assert_eq!((&vm["forecast"], &vm["forced_by"][0]["what"]), (&"replacement".into(), &"size".into()), "{vm}");
+}
+
+#[test]
+fn each_key_of_a_plan_is_documented() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    let plan = program.expect(2, &["plan", "machine.yaml", "-i", "name=m", "-o", "json"]).json();
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/plan.md")).unwrap();
+    let steps = plan["steps"].as_array().unwrap().iter();
+    let objects = [&plan, &plan["counts"]].into_iter().chain(steps);
+    for key in objects.flat_map(|object| object.as_object().unwrap().keys()) {
+        assert!(documented.contains(&format!("`{key}`")), "docs/plan.md does not describe {key}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stargate_sdk::{ActionContext, ActionError, Difference, Ensure, Permission, RequiredPermissions, Resource};
 
 use crate::{
@@ -68,6 +68,18 @@ pub(crate) trait ArmResource: DeserializeOwned + JsonSchema + Send + Sync + 'sta
     /// `Permanent` for a difference that cannot be changed in place.
     fn diff(&self, actual: &ArmObject) -> Result<Vec<Difference>, ActionError>;
 
+    /// Lists the differences that only a new resource could remove: [`Self::diff`] is an error
+    /// then.
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        let _ = actual;
+        Vec::new()
+    }
+
+    /// Fields of the output that are certain before the resource exists, other than id and name.
+    fn certain(&self) -> Value {
+        json!({})
+    }
+
     /// Body of the PUT that creates the resource.
     fn body(&self) -> Value;
 
@@ -99,6 +111,11 @@ impl From<&ArmObject> for ResourceOutput {
     fn from(actual: &ArmObject) -> Self {
         Self { id: actual.id(), name: actual.name().into() }
     }
+}
+
+/// Returns the fields of a [`ResourceOutput`] for a resource that does not exist yet.
+pub(crate) fn id_and_name(id: &ResourceId) -> Value {
+    json!({ "id": id.to_string(), "name": id.name() })
 }
 
 /// Desired state that requests to ARM ensure, with reads and writes of its own.
@@ -143,6 +160,18 @@ pub(crate) trait ArmEnsure: DeserializeOwned + JsonSchema + Send + Sync + 'stati
 
     /// Output of the action, once actual equals desired state; see [`Resource::output`].
     fn output(&self, cx: &ActionContext, arm: &ArmClient, actual: &Self::Actual) -> Result<Self::Output, ActionError>;
+
+    /// Lists the differences that only a new resource could remove; see [`Resource::immutable`].
+    fn immutable(&self, actual: &Self::Actual) -> Vec<Difference> {
+        let _ = actual;
+        Vec::new()
+    }
+
+    /// Fields of the output that are certain before the change; see [`Resource::certain`].
+    fn certain(&self, arm: &ArmClient) -> Value {
+        let _ = arm;
+        Value::Null
+    }
 }
 
 impl<D: ArmResource> ArmEnsure for D {
@@ -183,6 +212,18 @@ impl<D: ArmResource> ArmEnsure for D {
 
     fn output(&self, _: &ActionContext, _: &ArmClient, actual: &ArmObject) -> Result<Self::Output, ActionError> {
         <D as ArmResource>::output(actual)
+    }
+
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        ArmResource::immutable(self, actual)
+    }
+
+    fn certain(&self, arm: &ArmClient) -> Value {
+        let mut certain = id_and_name(&self.id(arm));
+        if let (Value::Object(fields), Value::Object(more)) = (&mut certain, ArmResource::certain(self)) {
+            fields.extend(more);
+        }
+        certain
     }
 }
 
@@ -244,6 +285,14 @@ impl<D: ArmEnsure> Resource for ArmAction<D> {
 
     fn output(&self, cx: &ActionContext, desired: &D, actual: &D::Actual) -> Result<D::Output, ActionError> {
         desired.output(cx, &self.arm, actual)
+    }
+
+    fn certain(&self, desired: &D) -> Value {
+        desired.certain(&self.arm)
+    }
+
+    fn immutable(&self, desired: &D, actual: &D::Actual) -> Vec<Difference> {
+        desired.immutable(actual)
     }
 
     async fn resume(&self, cx: &ActionContext, _: &D, checkpoint: Value) -> Result<(), ActionError> {

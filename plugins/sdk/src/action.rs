@@ -63,12 +63,29 @@ pub enum Preview {
     Changes {
         /// The differences that the action would remove.
         differences: Vec<Difference>,
+        /// Fields of the output that are certain before the change, as an object; `null` if none
+        /// is. A field that is missing is known after the change.
+        #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+        certain: serde_json::Value,
+    },
+    /// The object cannot become the desired one in place: it must be deleted first, and the action
+    /// fails until then.
+    Replacement {
+        /// Differences that cannot be changed in place.
+        forced_by: Vec<Difference>,
+        /// Error of the action.
+        error: ActionError,
     },
     /// The action cannot compute its result without running.
     Opaque,
 }
 
 impl Preview {
+    /// The preview of an action with these differences, whose output is known after the change.
+    pub fn changes(differences: Vec<Difference>) -> Self {
+        Self::Changes { differences, certain: serde_json::Value::Null }
+    }
+
     /// The preview of an action that only reads: nothing would change, and this is the output.
     ///
     /// # Errors
@@ -137,5 +154,12 @@ pub trait Action: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Preview, ActionError>> + Send {
         let _ = (cx, input);
         async { Ok(Preview::Opaque) }
+    }
+
+    /// Computes the fields of the output that the input alone decides, as an object; `null` if none
+    /// is certain. A plan shows them to later steps before the object of this one exists.
+    fn certain_output(&self, input: &Self::Input) -> serde_json::Value {
+        let _ = input;
+        serde_json::Value::Null
     }
 }

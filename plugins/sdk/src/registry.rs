@@ -54,6 +54,9 @@ pub trait DynAction: Send + Sync {
     /// # Errors
     /// As for [`Self::run`].
     fn preview<'a>(&'a self, cx: &'a ActionContext, input: Value) -> BoxFuture<'a, Result<Preview, ActionError>>;
+    /// Computes the fields of the output that the input alone decides; see
+    /// [`Action::certain_output`]. `null` if the input does not have the action's type.
+    fn certain_output(&self, input: Value) -> Value;
 }
 
 struct ErasedAction<A> {
@@ -172,6 +175,10 @@ impl<A: Action> DynAction for ErasedAction<A> {
             let preview = async { self.action.preview(cx, &Self::input(input)?).await };
             preview.await.map_err(|e| redacted(cx, e))
         })
+    }
+
+    fn certain_output(&self, input: Value) -> Value {
+        Self::input(input).map_or(Value::Null, |input| self.action.certain_output(&input))
     }
 }
 

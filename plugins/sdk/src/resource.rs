@@ -116,6 +116,19 @@ pub trait Resource: Send + Sync + 'static {
         actual: &Self::Actual,
     ) -> Result<Self::Output, ActionError>;
 
+    /// Computes the fields of the output that the desired state decides, as an object; `null` if
+    /// none is certain before the change.
+    fn certain(&self, desired: &Self::Desired) -> Value {
+        let _ = desired;
+        Value::Null
+    }
+
+    /// Lists the differences that only a new object could remove: `diff` is an error then.
+    fn immutable(&self, desired: &Self::Desired, actual: &Self::Actual) -> Vec<Difference> {
+        let _ = (desired, actual);
+        Vec::new()
+    }
+
     /// Waits for what an earlier attempt started and recorded in its checkpoint, such as a
     /// long-running operation.
     ///
@@ -251,11 +264,21 @@ impl<R: Resource> Action for Ensure<R> {
 
     async fn preview(&self, cx: &ActionContext, desired: &R::Desired) -> Result<Preview, ActionError> {
         let actual = self.0.read(cx, desired).await?;
-        let differences = self.0.diff(desired, actual.as_ref())?;
+        let differences = match self.0.diff(desired, actual.as_ref()) {
+            Ok(differences) => differences,
+            Err(error) => {
+                let forced_by = actual.map(|actual| self.0.immutable(desired, &actual)).unwrap_or_default();
+                return if forced_by.is_empty() { Err(error) } else { Ok(Preview::Replacement { forced_by, error }) };
+            }
+        };
         match &actual {
             Some(actual) if differences.is_empty() => Preview::unchanged(&self.0.output(cx, desired, actual)?),
-            _ => Ok(Preview::Changes { differences }),
+            _ => Ok(Preview::Changes { differences, certain: self.0.certain(desired) }),
         }
+    }
+
+    fn certain_output(&self, desired: &R::Desired) -> Value {
+        self.0.certain(desired)
     }
 }
 

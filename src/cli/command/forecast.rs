@@ -1,15 +1,17 @@
 //! Forecast of a run: the preview of each step, computed in the order of the plan.
 //!
-//! The output of an unchanged step is known and is passed on to later steps. A step that would
-//! change something makes the outputs of its dependents unknown.
+//! The output of an unchanged step is known and is passed on to later steps. Of a step that would
+//! change something, the fields that its input decides are known. Values that need another field
+//! are unknown, and all other values of the same step are known nevertheless.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use serde_json::{Map, Value};
-use stargate::plan::{CompiledPlan, EvaluateError, EvaluationContext, Plan, PlannedStep};
+use serde_json::{Map, Value, json};
+use stargate::plan::{CompiledPlan, EvaluateError, EvaluationContext, PartialInput, Plan, PlannedStep};
 use stargate_sdk::{
-    ActionContext, ActionError, AttemptSink, Circuits, ContextParts, Preview, Recovery, Registry, RunLease, Secrets,
+    ActionContext, ActionError, AttemptSink, Circuits, ContextParts, DynAction, Nature, Preview, Recovery, Registry,
+    RunLease, Secrets,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +24,22 @@ const PREVIEW_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct StepForecast {
     /// Name of the step, with its key.
     pub(super) step: String,
+    /// Name of the action.
+    pub(super) action: String,
+    /// True if the action only reads.
+    pub(super) only_reads: bool,
+    /// Input as far as it is known; `None` if the step is skipped, or if it cannot be evaluated.
+    pub(super) input: Option<StepInput>,
     /// Result that the step would have.
     pub(super) forecast: Forecast,
+}
+
+/// Input of a step as far as its values are known.
+pub(super) struct StepInput {
+    /// The input, with `null` in the place of each unknown value.
+    pub(super) value: Value,
+    /// JSON pointer of each unknown value, with the names of the steps after which it is known.
+    pub(super) unknown: Vec<(String, Vec<String>)>,
 }
 
 /// Result that a step would have.
@@ -97,8 +113,12 @@ fn context(secrets: &Arc<Secrets>, run: &str, step: String, circuits: &Arc<Circu
 
 /// Values that are known without a run, by index of the step.
 struct KnownValues {
-    /// Outputs of the steps that are unchanged.
+    /// Outputs of the steps that are unchanged, and what is certain of those of other steps.
     outputs: Vec<Option<Value>>,
+    /// Steps whose output lacks fields that are not known yet.
+    partial: Vec<bool>,
+    /// Steps of which it is not known whether they are skipped.
+    undecided: Vec<bool>,
     /// Steps whose condition is false.
     skipped: Vec<bool>,
     /// Steps that must run before the output of this step is known. Empty if it is known.
@@ -113,8 +133,16 @@ impl KnownValues {
     fn new(plan: &Plan) -> Self {
         let count = plan.steps.len();
         let nothing = vec![BTreeSet::new(); count];
-        let skipped = vec![false; count];
-        Self { outputs: vec![None; count], skipped, causes: nothing.clone(), pending: nothing, changed: false }
+        let none = vec![false; count];
+        Self {
+            outputs: vec![None; count],
+            partial: none.clone(),
+            undecided: none.clone(),
+            skipped: none,
+            causes: nothing.clone(),
+            pending: nothing,
+            changed: false,
+        }
     }
 
     /// Returns the steps that must run before all inputs of `step` are known. Empty if they are.
@@ -142,12 +170,20 @@ impl EvaluationContext for KnownValues {
         self.outputs[step].as_ref()
     }
 
+    fn is_partial(&self, step: usize) -> bool {
+        self.partial[step]
+    }
+
     fn skipped(&self, step: usize) -> bool {
         self.skipped[step]
     }
 
     fn failed(&self, _: usize) -> bool {
         false
+    }
+
+    fn is_undecided(&self, step: usize) -> bool {
+        self.undecided[step]
     }
 
     fn run_id(&self) -> &'static str {
@@ -180,35 +216,33 @@ impl Forecaster<'_> {
     /// Adds the forecasts of a step: one, or one per instance.
     async fn preview_step(&mut self, step: usize) {
         if self.compiled.plan().steps[step].is_finally {
-            return self.add(step, None, Forecast::AtEnd);
+            return self.add(step, None, None, Forecast::AtEnd);
         }
         match self.compiled.when(step, &self.known) {
             Ok(true) if self.compiled.plan().steps[step].for_each.is_some() => self.preview_instances(step).await,
             Ok(true) => self.preview_single(step).await,
             Ok(false) => {
                 self.known.skipped[step] = true;
-                self.add(step, None, Forecast::Skipped);
+                self.add(step, None, None, Forecast::Skipped);
             }
-            Err(error) => self.evaluation_failed(step, &error),
+            Err(error) => {
+                self.known.undecided[step] = true;
+                self.evaluation_failed(step, &error);
+            }
         }
     }
 
-    /// Previews a step without `for_each`. Its output is known only if the step is unchanged.
+    /// Previews a step without `for_each`.
     async fn preview_single(&mut self, step: usize) {
-        match self.compiled.input(step, None, &self.known) {
-            Ok(input) => {
-                let forecast = self.preview(step, None, input).await;
-                match &forecast {
-                    Forecast::Previewed(Preview::Unchanged { output }) => {
-                        self.known.outputs[step] = Some(output.clone());
-                    }
-                    Forecast::Unknown { .. } => self.inherit_causes(step),
-                    _ => drop(self.known.causes[step].insert(step)),
-                }
-                self.add(step, None, forecast);
-            }
-            Err(error) => self.evaluation_failed(step, &error),
+        let previewed = self.preview_input(step, None, None).await;
+        self.known.partial[step] = !previewed.is_final();
+        self.known.outputs[step] = previewed.output.filter(|output| !output.is_null());
+        match &previewed.forecast {
+            Forecast::Previewed(Preview::Unchanged { .. }) => {}
+            Forecast::Unknown { .. } => self.inherit_causes(step),
+            _ => drop(self.known.causes[step].insert(step)),
         }
+        self.add(step, None, previewed.input, previewed.forecast);
     }
 
     /// Records that the output of a step is unknown until the steps before it have run.
@@ -218,46 +252,70 @@ impl Forecaster<'_> {
         self.known.causes[step] = if causes.is_empty() { BTreeSet::from([step]) } else { causes };
     }
 
-    /// Previews each instance of a `for_each` step. The output is known only if all instances are
-    /// unchanged.
+    /// Previews each instance of a `for_each` step. The keys of its output are known, and of each
+    /// instance what is certain.
     async fn preview_instances(&mut self, step: usize) {
         let items = match self.compiled.items(step, &self.known) {
             Ok(items) => items,
             Err(error) => return self.evaluation_failed(step, &error),
         };
-        let (mut outputs, mut changes) = (Some(Map::new()), false);
+        let (mut outputs, mut changes, mut unknown) = (Map::new(), false, false);
         for (key, item) in items {
-            let forecast = match self.compiled.input(step, Some(&item), &self.known) {
-                Ok(input) => self.preview(step, Some(&key), input).await,
-                Err(error) => self.unknown(step, &error),
-            };
-            match (&forecast, &mut outputs) {
-                (Forecast::Previewed(Preview::Unchanged { output }), Some(outputs)) => {
-                    outputs.insert(key.clone(), output.clone());
-                }
-                (Forecast::Unknown { .. }, _) => outputs = None,
-                _ => (outputs, changes) = (None, true),
+            let previewed = self.preview_input(step, Some(&key), Some(&item)).await;
+            self.known.partial[step] |= !previewed.is_final();
+            match &previewed.forecast {
+                Forecast::Previewed(Preview::Unchanged { .. }) => {}
+                Forecast::Unknown { .. } => unknown = true,
+                _ => changes = true,
             }
-            self.add(step, Some(&key), forecast);
+            outputs.insert(key.clone(), previewed.output.unwrap_or_else(|| json!({})));
+            self.add(step, Some(&key), previewed.input, previewed.forecast);
         }
-        self.known.outputs[step] = outputs.map(Value::Object);
+        self.known.outputs[step] = Some(Value::Object(outputs));
         if changes {
             self.known.causes[step].insert(step);
-        } else if self.known.outputs[step].is_none() {
+        } else if unknown {
             self.inherit_causes(step);
         }
     }
 
+    /// Evaluates the input of a step or instance, and previews its action if all values are known.
+    async fn preview_input(&self, step: usize, key: Option<&str>, item: Option<&Value>) -> Previewed {
+        let input = match self.compiled.partial_input(step, item, &self.known) {
+            Ok(input) => input,
+            Err(error) => return Previewed { input: None, output: None, forecast: self.unknown(step, &error) },
+        };
+        let shown = Some(self.named(&input));
+        if !input.is_complete() {
+            let after = self.names(&input.unknown_steps());
+            return Previewed { input: shown, output: None, forecast: Forecast::Unknown { after, message: None } };
+        }
+        let PlannedStep { action, .. } = &self.compiled.plan().steps[step];
+        let Some(action) = self.registry.find(action) else {
+            let forecast = Forecast::Failed(ActionError::permanent(format!("there is no action {action}")));
+            return Previewed { input: shown, output: None, forecast };
+        };
+        let forecast = self.preview(step, key, &**action, input.value.clone()).await;
+        let output = match &forecast {
+            Forecast::Previewed(Preview::Unchanged { output }) => Some(output.clone()),
+            Forecast::Previewed(Preview::Changes { certain, .. }) if !certain.is_null() => Some(certain.clone()),
+            Forecast::Previewed(Preview::Changes { .. }) | Forecast::Unknown { .. } => {
+                Some(action.certain_output(input.value)).filter(|output| !output.is_null())
+            }
+            Forecast::Previewed(Preview::Replacement { .. } | Preview::Opaque)
+            | Forecast::Skipped
+            | Forecast::AtEnd
+            | Forecast::Failed(_) => None,
+        };
+        Previewed { input: shown, output, forecast }
+    }
+
     /// Calls the preview of an action. An action that only reads is not called if an earlier step
     /// would change what it reads.
-    async fn preview(&self, step: usize, key: Option<&str>, input: Value) -> Forecast {
-        let PlannedStep { action, recovery, .. } = &self.compiled.plan().steps[step];
-        let Some(action) = self.registry.find(action) else {
-            return Forecast::Failed(ActionError::permanent(format!("there is no action {action}")));
-        };
+    async fn preview(&self, step: usize, key: Option<&str>, action: &dyn DynAction, input: Value) -> Forecast {
         // An action that only reads would observe the state before the changes of earlier steps.
         let before = self.known.pending_before(self.compiled.plan(), step);
-        if *recovery == Recovery::Repeat && !before.is_empty() {
+        if self.compiled.plan().steps[step].recovery == Recovery::Repeat && !before.is_empty() {
             return Forecast::Unknown { after: self.names(&before), message: None };
         }
         let cx = context(self.secrets, self.known.run_id(), self.name(step, key), &self.circuits);
@@ -290,16 +348,35 @@ impl Forecaster<'_> {
         steps.iter().map(|&step| self.compiled.plan().steps[step].name.clone()).collect()
     }
 
-    /// Adds the forecast of a step whose condition, items or input cannot be evaluated.
+    /// Returns an input with the names of the steps after which its values are known.
+    fn named(&self, input: &PartialInput) -> StepInput {
+        let unknown = input.unknown.iter().map(|(pointer, steps)| (pointer.clone(), self.names(steps)));
+        StepInput { value: input.value.clone(), unknown: unknown.collect() }
+    }
+
+    /// Adds the forecast of a step whose condition or list cannot be evaluated.
     fn evaluation_failed(&mut self, step: usize, error: &EvaluateError) {
         let forecast = self.unknown(step, error);
+        let input = self.compiled.partial_input(step, None, &self.known).ok();
+        let mut input = input.map(|input| self.named(&input));
+        if let (Some(input), Forecast::Unknown { after, .. }) = (&mut input, &forecast) {
+            // They depend on the item of a list that is not known.
+            input
+                .unknown
+                .iter_mut()
+                .filter(|(_, steps)| steps.is_empty())
+                .for_each(|(_, steps)| steps.clone_from(after));
+        }
         self.inherit_causes(step);
-        self.add(step, None, forecast);
+        self.add(step, None, input, forecast);
     }
 
     /// Classifies an expression without a value: it depends on unknown outputs, or it is wrong.
     fn unknown(&self, step: usize, error: &EvaluateError) -> Forecast {
-        let after = self.after(step);
+        let after = match error.unknown_steps() {
+            Some(steps) if !steps.is_empty() => self.names(steps),
+            _ => self.after(step),
+        };
         if after.is_empty() {
             return Forecast::Failed(ActionError::permanent(error.to_string()));
         }
@@ -307,14 +384,20 @@ impl Forecaster<'_> {
     }
 
     /// Reports a forecast and adds it to the result.
-    fn add(&mut self, step: usize, key: Option<&str>, forecast: Forecast) {
+    fn add(&mut self, step: usize, key: Option<&str>, input: Option<StepInput>, forecast: Forecast) {
         self.known.changed |= match &forecast {
             Forecast::Previewed(preview) => !matches!(preview, Preview::Unchanged { .. }),
             Forecast::Unknown { .. } => true,
             Forecast::Skipped | Forecast::AtEnd | Forecast::Failed(_) => false,
         };
-        let step = self.name(step, key);
-        let forecast = StepForecast { step, forecast };
+        let planned = &self.compiled.plan().steps[step];
+        let forecast = StepForecast {
+            step: self.name(step, key),
+            action: planned.action.clone(),
+            only_reads: planned.nature == Nature::Observe,
+            input,
+            forecast,
+        };
         (self.report)(&forecast);
         self.forecasts.push(forecast);
     }
@@ -322,6 +405,20 @@ impl Forecaster<'_> {
     fn name(&self, step: usize, key: Option<&str>) -> String {
         let name = &self.compiled.plan().steps[step].name;
         key.map_or_else(|| name.clone(), |key| format!("{name}[{key}]"))
+    }
+}
+
+/// Forecast of a step or instance, with what is known of its input and its output.
+struct Previewed {
+    input: Option<StepInput>,
+    output: Option<Value>,
+    forecast: Forecast,
+}
+
+impl Previewed {
+    /// True if the output has all its fields.
+    fn is_final(&self) -> bool {
+        matches!(self.forecast, Forecast::Previewed(Preview::Unchanged { .. }))
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod logs;
 pub(crate) mod plan;
+mod plan_view;
 pub(crate) mod prune;
 pub(crate) mod resolve;
 pub(crate) mod resume;

@@ -103,10 +103,12 @@ async fn read(settings: &Settings, args: &StatusArgs) -> Result<(ShownStatus, Ex
 /// Splits forecasts into the outputs of unchanged steps, and the others.
 fn sorted(forecasts: Vec<StepForecast>) -> (StepOutputs, SurfaceStatus) {
     let (mut outputs, mut surfaces) = (BTreeMap::new(), SurfaceStatus::default());
-    for StepForecast { step, forecast } in forecasts {
+    for StepForecast { step, forecast, .. } in forecasts {
         match forecast {
             Forecast::Previewed(Preview::Unchanged { output }) => drop(outputs.insert(step, output)),
-            Forecast::Previewed(Preview::Changes { differences }) => {
+            Forecast::Previewed(
+                Preview::Changes { differences, .. } | Preview::Replacement { forced_by: differences, .. },
+            ) => {
                 surfaces.differences += differences.len();
                 surfaces.changes.insert(step, differences.iter().map(ToString::to_string).collect());
             }

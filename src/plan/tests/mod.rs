@@ -12,6 +12,7 @@ mod inputs;
 mod known;
 mod locks;
 mod loops;
+mod partial;
 mod properties;
 mod shipped;
 mod stored;

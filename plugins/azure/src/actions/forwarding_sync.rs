@@ -1,6 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 
 use crate::{
@@ -76,6 +76,10 @@ impl ArmEnsure for ForwardingInput {
             return Err(no_interface_error(&missing, &arm.group(&self.resource_group)));
         }
         Ok(ForwardingOutput { machines: self.machines.iter().map(ToString::to_string).collect() })
+    }
+
+    fn certain(&self, _: &ArmClient) -> Value {
+        json!({ "machines": self.machines.iter().map(ToString::to_string).collect::<Vec<_>>() })
     }
 }
 

@@ -66,6 +66,10 @@ impl ArmResource for NatGatewayInput {
     }
 
     // ARM refuses a gateway without a SKU; Standard is the one that needs no zone.
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        actual.location_difference(&self.location).into_iter().collect()
+    }
+
     fn body(&self) -> Value {
         body(&NatGateway {
             resource: body::in_location(&self.location),

@@ -12,7 +12,7 @@ use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 
 use crate::{
     actions::{public_ip::PublicIpInput, subnet::SUBNET},
-    arm_resource::{ArmEnsure, ArmResource},
+    arm_resource::{ArmEnsure, ArmResource, id_and_name},
     client::{
         ArmClient, ArmObject, GroupName, Location, NetworkName, Owner, Precondition, ResourceId, ResourceType, body,
         with_owner,
@@ -149,6 +149,21 @@ impl ArmEnsure for NetworkInterfaceInput {
             private_ip: address.parse().map_err(unreadable)?,
             mac: actual.text("/properties/macAddress").filter(|mac| !mac.is_empty()).map(str::to_owned),
         })
+    }
+
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        let subnet = primary(actual).id_at("/properties/subnet/id");
+        let other = (subnet.as_ref() != Some(&self.subnet_id))
+            .then(|| Difference::new("subnet", subnet.map(|id| id.to_string()), self.subnet_id.to_string()));
+        actual.location_difference(&self.location).into_iter().chain(other).collect()
+    }
+
+    fn certain(&self, arm: &ArmClient) -> Value {
+        let mut certain = id_and_name(&self.id(arm));
+        if let Some(ip) = self.private_ip {
+            certain["private_ip"] = json!(ip);
+        }
+        certain
     }
 }
 

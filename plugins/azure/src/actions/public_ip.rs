@@ -65,6 +65,12 @@ impl ArmResource for PublicIpInput {
     }
 
     // ARM's own defaults are Basic and Dynamic.
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        let sku = actual.text("/sku/name").unwrap_or("Basic");
+        let sku = (!sku.eq_ignore_ascii_case("Standard")).then(|| Difference::new("SKU", sku, "Standard"));
+        actual.location_difference(&self.location).into_iter().chain(sku).collect()
+    }
+
     fn body(&self) -> Value {
         body(&PublicIpAddress {
             resource: body::in_location(&self.location),

@@ -66,6 +66,10 @@ impl ArmResource for ResourceGroupInput {
         Ok(tags.collect())
     }
 
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        actual.location_difference(&self.location).into_iter().collect()
+    }
+
     fn body(&self) -> Value {
         json!({ "location": self.location, "tags": self.tags })
     }

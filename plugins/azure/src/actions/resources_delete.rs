@@ -137,7 +137,7 @@ impl Action for ResourcesDelete {
         if differences.is_empty() {
             return Preview::unchanged(&ResourcesDeleteOutput { deleted: Vec::new(), kept: owned.others });
         }
-        Ok(Preview::Changes { differences })
+        Ok(Preview::changes(differences))
     }
 }
 

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use azure_mgmt_network::package_2024_03::models::{Route, RouteNextHopType, RoutePropertiesFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stargate_client::Prefix;
 use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 
@@ -119,6 +119,10 @@ impl ArmEnsure for RouteInput {
     fn output(&self, _: &ActionContext, _: &ArmClient, route: &ArmObject) -> Result<RouteOutput, ActionError> {
         let (prefix, next_hop_ip) = (self.prefix.to_string(), self.next_hop_ip);
         Ok(RouteOutput { name: route.name().into(), prefix, next_hop_ip })
+    }
+
+    fn certain(&self, _: &ArmClient) -> Value {
+        json!({ "prefix": self.prefix.to_string(), "next_hop_ip": self.next_hop_ip })
     }
 }
 

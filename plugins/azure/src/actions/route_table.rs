@@ -53,6 +53,10 @@ impl ArmResource for RouteTableInput {
         actual.check_location(&self.location).map(|()| Vec::new())
     }
 
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        actual.location_difference(&self.location).into_iter().collect()
+    }
+
     fn body(&self) -> Value {
         body(&RouteTable {
             resource: body::in_location(&self.location),

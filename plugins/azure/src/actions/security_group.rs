@@ -141,6 +141,10 @@ impl ArmResource for SecurityGroupInput {
         Ok(self.rules.iter().filter_map(|rule| rule.diff(actual)).collect())
     }
 
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        actual.location_difference(&self.location).into_iter().collect()
+    }
+
     fn body(&self) -> Value {
         let mut body = body(&NetworkSecurityGroup {
             resource: body::in_location(&self.location),

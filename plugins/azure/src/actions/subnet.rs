@@ -9,7 +9,7 @@ use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 
 use crate::{
     actions::virtual_network::{VirtualNetworkInput, address_space},
-    arm_resource::{ArmEnsure, ArmResource},
+    arm_resource::{ArmEnsure, ArmResource, id_and_name},
     client::{ArmClient, ArmObject, GroupName, NetworkName, Precondition, ResourceId, ResourceType, VnetName, body},
     permission::{arm, on, read_and_write},
 };
@@ -142,6 +142,15 @@ impl ArmEnsure for SubnetInput {
             prefix: self.prefix.to_string(),
             gateway: gateway.ok_or_else(|| ActionError::permanent("its prefix has no host").context(id.label()))?,
         })
+    }
+
+    fn certain(&self, arm: &ArmClient) -> Value {
+        let mut certain = id_and_name(&self.id(arm));
+        certain["prefix"] = self.prefix.to_string().into();
+        if let Some(gateway) = self.prefix.first_host() {
+            certain["gateway"] = json!(gateway);
+        }
+        certain
     }
 }
 

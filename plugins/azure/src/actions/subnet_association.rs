@@ -1,6 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use stargate_sdk::{ActionContext, ActionError, Difference, Permission};
 
 use crate::{
@@ -100,6 +100,11 @@ impl ArmEnsure for SubnetAssociationInput {
         subnet: &ArmObject,
     ) -> Result<SubnetAssociationOutput, ActionError> {
         Ok(SubnetAssociationOutput { subnet_id: subnet.id(), route_table_id: subnet.required(TABLE_ID)?.into() })
+    }
+
+    fn certain(&self, arm: &ArmClient) -> Value {
+        let subnet = self.network(arm).child(SUBNET, &self.subnet);
+        json!({ "subnet_id": subnet.to_string(), "route_table_id": self.route_table_id.to_string() })
     }
 }
 

@@ -88,9 +88,7 @@ impl Action for SubnetDelete {
     async fn preview(&self, cx: &ActionContext, input: &SubnetDeleteInput) -> Result<Preview, ActionError> {
         match self.read(cx, input).await? {
             None => Preview::unchanged(&SubnetDeleteOutput { deleted: false }),
-            Some(subnet) => Ok(Preview::Changes {
-                differences: vec![Difference::new(subnet.id.label(), input.prefix.to_string(), Value::Null)],
-            }),
+            Some(subnet) => Ok(Preview::changes(vec![Difference::new(subnet.id.label(), input.prefix.to_string(), Value::Null)])),
         }
     }
 }

@@ -12,7 +12,7 @@ use stargate_sdk::{ActionContext, ActionError, Difference, Permission, Secret, S
 
 use crate::{
     actions::network_interface::NETWORK_INTERFACE,
-    arm_resource::ArmEnsure,
+    arm_resource::{ArmEnsure, id_and_name},
     client::{
         ArmClient, ArmObject, Checkpoint, GroupName, Location, Owner, Precondition, ResourceId, ResourceType, VmName,
         body, with_owner,
@@ -161,6 +161,14 @@ impl ArmEnsure for VirtualMachineInput {
         let host_key = host_key_tag(actual).or_else(|| Checkpoint::load(cx).host_key);
         let host_key = host_key.ok_or_else(|| no_host_key_error(actual))?;
         Ok(VirtualMachineOutput { id: actual.id(), name: actual.name().into(), host_key })
+    }
+
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        actual.location_difference(&self.location).into_iter().chain(differences(self, actual)).collect()
+    }
+
+    fn certain(&self, arm: &ArmClient) -> Value {
+        id_and_name(&self.id(arm))
     }
 }
 

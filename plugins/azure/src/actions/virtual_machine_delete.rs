@@ -124,7 +124,7 @@ impl Action for VirtualMachineDelete {
         if differences.is_empty() {
             return Preview::unchanged(&MachineDeleteOutput { deleted: Vec::new() });
         }
-        Ok(Preview::Changes { differences })
+        Ok(Preview::changes(differences))
     }
 }
 

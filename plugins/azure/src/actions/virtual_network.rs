@@ -92,6 +92,14 @@ impl ArmResource for VirtualNetworkInput {
         Ok(missing.iter().map(|prefix| Difference::missing("prefix", prefix.to_string())).collect())
     }
 
+    fn immutable(&self, actual: &ArmObject) -> Vec<Difference> {
+        actual.location_difference(&self.location).into_iter().collect()
+    }
+
+    fn certain(&self) -> Value {
+        json!({ "resource_group": self.resource_group.to_string() })
+    }
+
     fn body(&self) -> Value {
         body(&VirtualNetwork {
             resource: body::in_location(&self.location),

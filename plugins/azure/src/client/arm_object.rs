@@ -126,6 +126,12 @@ impl ArmObject {
         }
     }
 
+    /// Difference of the region, which cannot be changed in place.
+    pub(crate) fn location_difference(&self, desired: &Location) -> Option<Difference> {
+        let actual = self.text("/location").filter(|actual| !desired.is(actual))?;
+        Some(Difference::new("location", actual, desired.to_string()))
+    }
+
     /// Checks the SKU, in any case. `default` is the one that ARM chooses if none is given.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl Action for CsrDelete {
             return Preview::unchanged(&CsrDeleteOutput { deleted: Vec::new() });
         }
         let gone = |csr: &Value| Difference::new(format!("certificate request {}", name(csr)), "exists", Value::Null);
-        Ok(Preview::Changes { differences: requests.iter().map(gone).collect() })
+        Ok(Preview::changes(requests.iter().map(gone).collect()))
     }
 }
 

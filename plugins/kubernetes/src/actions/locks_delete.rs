@@ -86,7 +86,7 @@ impl Action for LocksDelete {
         if differences.is_empty() {
             return Preview::unchanged(&LocksDeleteOutput { deleted: Vec::new() });
         }
-        Ok(Preview::Changes { differences })
+        Ok(Preview::changes(differences))
     }
 }
 

@@ -79,6 +79,17 @@ impl ManifestApply {
         Ok(self.serves_defined_kinds(cx, &desired.body).await?.then_some(actual))
     }
 
+    /// Returns the difference of an object that does not equal the desired one.
+    async fn difference(&self, cx: &ActionContext, desired: &ManifestObject) -> Result<Difference, ActionError> {
+        let what = desired.object.to_string();
+        let exists = match self.0.resolve(cx, &desired.object).await? {
+            Some(object) => self.0.get(cx, &object.kind, object.object_name()?).await?.is_some(),
+            None => false,
+        };
+        let before = if exists { Value::from("different") } else { Value::Null };
+        Ok(Difference::new(what, before, "as in the manifest"))
+    }
+
     /// True if the server serves all kinds that the object defines. Most objects define none.
     async fn serves_defined_kinds(&self, cx: &ActionContext, body: &Value) -> Result<bool, ActionError> {
         if body["kind"] != DEFINITION {
@@ -232,13 +243,13 @@ impl Action for ManifestApply {
         for desired in input.manifest.objects()? {
             match with_retries(cx, &desired, || self.read_unchanged(cx, &desired)).await? {
                 Some(object) => objects.push(applied(&object, &desired)),
-                None => differences.push(Difference::missing(desired.object.to_string(), "as in the manifest")),
+                None => differences.push(with_retries(cx, &desired, || self.difference(cx, &desired)).await?),
             }
         }
         if differences.is_empty() {
             return Preview::unchanged(&ManifestApplyOutput { objects });
         }
-        Ok(Preview::Changes { differences })
+        Ok(Preview::changes(differences))
     }
 }
 

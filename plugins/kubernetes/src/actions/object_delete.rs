@@ -101,7 +101,7 @@ impl Action for ObjectDelete {
             return Preview::unchanged(&ObjectDeleteOutput { deleted: false });
         }
         let difference = Difference::new(input.object.to_string(), "exists", Value::Null);
-        Ok(Preview::Changes { differences: vec![difference] })
+        Ok(Preview::changes(vec![difference]))
     }
 }
 

@@ -117,7 +117,8 @@ impl Action for PodCidrAllocate {
         if registry == stored {
             return Preview::unchanged(&input.output(&registry));
         }
-        Ok(Preview::Changes { differences: differences(input, &stored, &registry) })
+        let certain = serde_json::to_value(input.output(&registry)).unwrap_or_default();
+        Ok(Preview::Changes { differences: differences(input, &stored, &registry), certain })
     }
 }
 

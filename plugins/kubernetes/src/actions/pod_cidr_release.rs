@@ -132,7 +132,7 @@ impl Action for PodCidrRelease {
     async fn preview(&self, cx: &ActionContext, input: &PodCidrReleaseInput) -> Result<Preview, ActionError> {
         let registry = store::read(&self.0, cx).await?.registry;
         match pod_cidr_of(&registry, &input.node) {
-            Some(pod_cidr) => Ok(Preview::Changes { differences: vec![input.difference(pod_cidr)] }),
+            Some(pod_cidr) => Ok(Preview::changes(vec![input.difference(pod_cidr)])),
             None => Preview::unchanged(&input.output(&registry)),
         }
     }

@@ -106,7 +106,7 @@ impl Action for PodEvict {
             return Preview::unchanged(&PodEvictOutput { evicted: false });
         };
         let difference = Difference::new(format!("pod {}", pod.label()), "exists", Value::Null);
-        Ok(Preview::Changes { differences: vec![difference] })
+        Ok(Preview::changes(vec![difference]))
     }
 }
 

@@ -159,7 +159,7 @@ impl Action for PodExec {
             return Preview::unchanged(&PodExecOutput::not_run());
         }
         let difference = Difference::missing(format!("command in {container}"), input.command.join(" "));
-        Ok(Preview::Changes { differences: vec![difference] })
+        Ok(Preview::changes(vec![difference]))
     }
 }
 

@@ -84,7 +84,7 @@ impl Action for SitePodCidrsRelease {
     // Steps before this one release the pod CIDRs of the nodes, so that they are no error here.
     async fn preview(&self, cx: &ActionContext, input: &SitePodCidrsReleaseInput) -> Result<Preview, ActionError> {
         match store::read(&self.0, cx).await?.registry.get(&input.site) {
-            Some(recorded) => Ok(Preview::Changes { differences: vec![input.difference(recorded)] }),
+            Some(recorded) => Ok(Preview::changes(vec![input.difference(recorded)])),
             None => Preview::unchanged(&SitePodCidrsReleaseOutput { released: false }),
         }
     }

@@ -80,7 +80,7 @@ async fn a_real_server_applies_a_kind_and_its_objects_in_one_step() {
     });
     let manifest = json!({"manifest": widgets.chain([definition]).collect::<Vec<_>>()});
     let preview = actions.preview("kubernetes.manifest.apply", manifest.clone()).await.expect("preview");
-    assert!(matches!(&preview, stargate_sdk::Preview::Changes { differences } if differences.len() == 601));
+    assert!(matches!(&preview, stargate_sdk::Preview::Changes { differences, .. } if differences.len() == 601));
     actions.step("kubernetes.manifest.apply", manifest.clone()).await.expect("applied");
     let (_, changes) = actions.step("kubernetes.manifest.apply", manifest).await.expect("unchanged");
     assert!(changes.is_empty(), "{changes:?}");

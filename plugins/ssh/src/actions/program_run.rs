@@ -142,9 +142,7 @@ impl Action for ProgramRun {
     async fn preview(&self, cx: &ActionContext, input: &ProgramRunInput) -> Result<Preview, ActionError> {
         Ok(match is_done(&self.pool.remote(cx, &input.host)?, input).await? {
             Some(true) => return Preview::unchanged(&nothing_to_do()),
-            Some(false) => {
-                Preview::Changes { differences: vec![Difference::new(input.program.clone(), "not run", "run")] }
-            }
+            Some(false) => Preview::changes(vec![Difference::new(input.program.clone(), "not run", "run")]),
             None => Preview::Opaque,
         })
     }

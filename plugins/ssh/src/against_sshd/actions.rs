@@ -247,7 +247,7 @@ async fn exact_previews_withdrawn_routes_and_an_empty_list_writes_nothing() {
     let action = registry.find("ssh.tailscale.preferences").expect("registered");
     let input = json!({"host": server.host(), "advertise_routes": ["10.1.0.0/16"], "exact": true});
     let preview = action.preview(&context(), input.clone()).await.expect("preview");
-    let Preview::Changes { differences } = preview else { panic!("{preview:?}") };
+    let Preview::Changes { differences, .. } = preview else { panic!("{preview:?}") };
     let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
     assert!(texts.contains(&"~ withdrawn routes: 10.9.0.0/16 -> not advertised".to_owned()), "{texts:?}");
     let output = action.run(&context(), input).await.expect("set");
@@ -266,7 +266,7 @@ async fn a_tailscale_without_get_is_read_through_debug_prefs_and_a_preview_write
     let action = registry.find("ssh.tailscale.preferences").expect("registered");
     let input = json!({"host": server.host(), "snat_subnet_routes": false});
     let preview = action.preview(&context(), input).await.expect("preview");
-    let Preview::Changes { differences } = preview else { panic!("{preview:?}") };
+    let Preview::Changes { differences, .. } = preview else { panic!("{preview:?}") };
     assert_eq!(differences.len(), 1);
     assert_eq!(differences[0].to_string(), "~ SNAT: true -> false");
     assert!(server.writes().is_empty());
