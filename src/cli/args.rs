@@ -252,8 +252,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Arguments of `run workflow`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    /// Workflow: a file, a name in ./workflows, or a name of one that ships with stargate [default:
+    /// that of the plan]
+    #[arg(value_name = "NAME|FILE", required_unless_present = "plan")]
+    pub(crate) workflow: Option<String>,
     #[command(flatten)]
-    pub(crate) workflow: WorkflowArgs,
+    pub(crate) inputs: InputArgs,
+    /// File that `plan --out` has written: run exactly that plan, and refuse it if the actual state,
+    /// the workflow or an input has changed since [default: plan anew]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
     #[command(flatten)]
@@ -467,6 +475,10 @@ pub(crate) struct PlanArgs {
     pub(crate) workflow: Option<String>,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
+    /// File to write the plan to, for `up --plan FILE` and `run workflow --plan FILE` [default:
+    /// none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Arguments of `up`.
@@ -491,6 +503,10 @@ pub(crate) struct DeploymentArgs {
     /// Make the changes without showing them first and asking
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// File that `plan --out` has written: make exactly those changes without asking, and refuse if
+    /// the actual state, the workflow or an input has changed since [default: plan anew]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
     #[command(flatten)]

@@ -18,6 +18,7 @@ mod inputs;
 mod journal_check;
 mod journals;
 mod log;
+mod plan_file;
 mod planned;
 mod printable;
 mod reporter;

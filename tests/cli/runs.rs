@@ -82,6 +82,67 @@ fn a_plan_tells_replacements_changes_and_creations_apart() {
 }
 
 #[test]
+fn a_reviewed_plan_is_executed_as_it_was_shown() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    let inputs = ["machine.yaml", "-i", "name=m"];
+    let ran = program.expect(2, &[&["plan"], &inputs[..], &["--out", "reviewed.json"]].concat());
+    assert!(ran.err.contains("`stargate run workflow --plan reviewed.json`"), "{ran:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(program.path("reviewed.json")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+
+    let other = ["run", "workflow", "machine.yaml", "-i", "name=other", "--plan", "reviewed.json"];
+    let ran = program.expect(64, &other);
+    assert!(ran.err.contains("was made with other inputs: name"), "{ran:?}");
+    program.write("machine.yaml", &MACHINE.replace("ip_forwarding: true", "ip_forwarding: false"));
+    let same = [&["run", "workflow"], &inputs[..], &["--plan", "reviewed.json"]].concat();
+    let ran = program.expect(64, &same);
+    assert!(ran.err.contains("was made of another version of the workflow machine"), "{ran:?}");
+    assert_eq!(world.writes(), 0, "nothing was changed");
+
+    // The file alone is enough, and has the version that was looked at.
+    program.expect(0, &["run", "workflow", "--plan", "reviewed.json"]);
+    program.write("machine.yaml", MACHINE);
+    assert_eq!(program.expect(0, &[&["plan"], &inputs[..], &["-o", "json"]].concat()).json()["changes"], false);
+}
+
+#[test]
+fn a_reviewed_plan_is_refused_when_the_actual_state_has_changed() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    let inputs = ["machine.yaml", "-i", "name=m"];
+    program.expect(2, &[&["plan"], &inputs[..], &["--out", "reviewed.json"]].concat());
+    run(&program, 0);
+    let (before, runs) = (world.writes(), program.expect(0, &["history", "-o", "json"]).json());
+    let ran = program.expect(2, &[&["run", "workflow"], &inputs[..], &["--plan", "reviewed.json"]].concat());
+    assert!(ran.err.contains("nic  was changes, and is unchanged now"), "{ran:?}");
+    assert!(ran.err.contains("the actual state has changed since the plan reviewed.json was made: 2 steps"), "{ran:?}");
+    assert_eq!(world.writes(), before, "nothing was changed");
+    assert_eq!(program.expect(0, &["history", "-o", "json"]).json(), runs, "no run was created");
+}
+
+#[test]
+fn a_file_that_is_no_plan_or_was_changed_is_refused() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    let run_plan = ["run", "workflow", "--plan", "reviewed.json"];
+    assert!(program.expect(64, &run_plan).err.contains("the plan reviewed.json cannot be read"));
+    program.write("reviewed.json", "{}");
+    assert!(program.expect(64, &run_plan).err.contains("is no file of `plan --out`"));
+    program.expect(2, &["plan", "machine.yaml", "-i", "name=m", "--out", "reviewed.json"]);
+    let text = std::fs::read_to_string(program.path("reviewed.json")).unwrap();
+    program.write("reviewed.json", &text.replace("\"name\":\"m\"", "\"name\":\"evil\""));
+    assert!(program.expect(64, &run_plan).err.contains("was changed after it was written"), "the digest is checked");
+    program.write("reviewed.json", &text.replace("\"stargate_plan\":1", "\"stargate_plan\":2"));
+    assert!(program.expect(64, &run_plan).err.contains("has format 2, this program reads 1"));
+    let missing = program.expect(64, &["plan", "machine.yaml", "-i", "name=m", "--out", "none/reviewed.json"]);
+    assert!(missing.err.contains("write the plan to none/reviewed.json"), "{missing:?}");
+    assert_eq!(world.writes(), 0);
+}
+
+#[test]
 fn each_key_of_a_plan_is_documented() {
     let world = SimWorld::open("1000");
     let program = world.program();

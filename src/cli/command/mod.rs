@@ -34,5 +34,6 @@ pub(crate) mod workflows;
 mod answers;
 mod forecast;
 mod job_runner;
+mod reviewed;
 mod run_entries;
 mod view_context;

@@ -3,14 +3,14 @@
 //! Exit codes: 0 without changes, 2 with changes or unknown results, 3 if a preview failed or an
 //! object must be replaced. `docs/plan.md` describes the JSON.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use stargate::plan::{CompiledPlan, Plan};
 use stargate_sdk::Preview;
 
 use super::{
     forecast::{Forecast, StepForecast, forecast},
-    plan_view::{PlanCounts, show, to_json},
+    plan_view::{PlanCounts, show, step_json, to_json},
 };
 use crate::cli::{
     Failure, Settings,
@@ -18,6 +18,7 @@ use crate::cli::{
     deployment,
     exit::Exit,
     inputs,
+    plan_file::PlanFile,
     planned::PlannedWorkflow,
     ui,
     workflow_text::WorkflowText,
@@ -41,11 +42,23 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     };
     let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &report).await;
     let exit = exit(&forecasts);
+    if let Some(file) = &args.out {
+        write(file, &compiled, &forecasts, exit)?;
+    }
     match settings.output {
         Output::Json => ui::out_json_pretty(&to_json(&forecasts, compiled.plan(), exit)),
-        Output::Text => show_conclusion(&forecasts, compiled.plan(), exit, args.workflow.as_deref()),
+        Output::Text => show_conclusion(&forecasts, compiled.plan(), exit, args),
     }
     Ok(exit)
+}
+
+/// Writes the plan to a file, unless a run of it would fail.
+fn write(file: &Path, compiled: &CompiledPlan, forecasts: &[StepForecast], exit: Exit) -> Result<(), Failure> {
+    if exit == Exit::Failed {
+        ui::err(&format!("{} was not written, because a run of this plan would fail", file.display()));
+        return Ok(());
+    }
+    PlanFile::new(compiled.plan(), forecasts.iter().map(step_json).collect()).write(file)
 }
 
 /// Returns the exit code. Success promises that a run would change nothing, so a step without a
@@ -70,7 +83,7 @@ fn is_unchanged(forecast: &Forecast) -> bool {
 }
 
 /// Prints locks, approvals, counts and the next command.
-fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow: Option<&str>) {
+fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, args: &PlanArgs) {
     for lock in &plan.locks {
         ui::err(&format!("a run would hold lock {lock}"));
     }
@@ -82,7 +95,12 @@ fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, workflow
         Exit::Success => {}
         Exit::Failed => ui::hint("fix the errors above, then run the same command again"),
         _ => {
-            let command = workflow.map_or_else(|| "up".to_owned(), |workflow| format!("run workflow {workflow}"));
+            let run = args.workflow.as_ref();
+            if let Some(file) = &args.out {
+                let command = if run.is_some() { "run workflow" } else { "up" };
+                return ui::hint(&format!("run `stargate {command} --plan {}` to make the changes", file.display()));
+            }
+            let command = run.map_or_else(|| "up".to_owned(), |workflow| format!("run workflow {workflow}"));
             ui::hint(&format!("run `stargate {command}` with the same inputs to make the changes"));
         }
     }

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use super::{plan, run};
 use crate::cli::{
     Failure, Settings,
-    args::{DeploymentArgs, DownArgs, PlanArgs, RunArgs, UpArgs},
+    args::{DeploymentArgs, DownArgs, PlanArgs, RunArgs, UpArgs, WorkflowArgs},
     deployment::{self, CREATION, REMOVAL},
     exit::Exit,
     ui,
@@ -33,14 +33,15 @@ pub(crate) async fn down(settings: &Settings, args: DownArgs) -> Result<Exit, Fa
 
 /// Shows what `workflow` would change, asks, and runs it.
 async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Result<Exit, Failure> {
-    let DeploymentArgs { inputs, yes, parallel, locks, limit } = args;
+    let DeploymentArgs { inputs, yes, plan: reviewed, parallel, locks, limit } = args;
     let workflow = deployment::of_inputs(workflow, inputs)?;
-    if !yes {
+    if !yes && reviewed.is_none() {
         if !std::io::stdin().is_terminal() {
             let message = "standard input is not a terminal: nobody can be asked";
             return Err(Failure::usage(message, "look at `stargate plan`, then add `--yes`"));
         }
-        let shown = PlanArgs { workflow: Some(workflow.workflow.clone()), inputs: workflow.inputs.clone() };
+        let (name, inputs) = (workflow.workflow.clone(), workflow.inputs.clone());
+        let shown = PlanArgs { workflow: Some(name), inputs, out: None };
         let planned = plan::plan(settings, &shown).await?;
         if planned == Exit::Success {
             return Ok(planned);
@@ -50,7 +51,8 @@ async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Re
             return Ok(Exit::Cancelled);
         }
     }
-    run::workflow(settings, &RunArgs { workflow, parallel, locks, limit }).await
+    let WorkflowArgs { workflow, inputs } = workflow;
+    run::workflow(settings, &RunArgs { workflow: Some(workflow), inputs, plan: reviewed, parallel, locks, limit }).await
 }
 
 /// Asks on the terminal. Only `yes` confirms.
