@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::{
     EngineError, EngineOptions, Prepared,
+    binding::described,
     claim::{Claim, LockRequest},
 };
 use crate::{
@@ -30,7 +31,7 @@ pub(super) async fn answer(
     loop {
         let mut claim = Claim::read(options, owner, run.clone()).await?;
         check(&run, &claim.prepared, &claim.state, step, answer)?;
-        let entry = Entry::StepAnswered { step: step.to_owned(), by: owner.to_string(), answer: answer.clone() };
+        let entry = Entry::StepAnswered { step: step.to_owned(), by: described(owner), answer: answer.clone() };
         if let Some(current) = claim.current_owner() {
             if claim.append(entry, RunStatus::Running).await? {
                 return Ok(AnswerResult::SentToOwner(Box::new(current.clone())));

@@ -57,8 +57,7 @@ pub(super) struct RunBinder {
 
 impl RunBinder {
     pub(super) fn new(targets: TargetIdentities, here: Arc<Owner>, lease: Duration) -> Self {
-        let user = user_name().map(|user| format!("{user}@")).unwrap_or_default();
-        let owner = format!("{user}{}, process {}", here.host, here.pid);
+        let owner = described(&here);
         Self { targets: Arc::new(targets), here, owner, lease }
     }
 
@@ -392,6 +391,12 @@ impl RunBinding {
     fn untaken(&self) -> MutexGuard<'_, Vec<RemoteLock>> {
         self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Describes this process with its user, such as `anna@laptop, process 4711`.
+pub(super) fn described(here: &Owner) -> String {
+    let user = user_name().map(|user| format!("{user}@")).unwrap_or_default();
+    format!("{user}{}, process {}", here.host, here.pid)
 }
 
 /// Returns the name of the user that this process runs as, if the machine knows it.

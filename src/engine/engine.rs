@@ -8,7 +8,7 @@ use super::{
     AnswerResult, CancelResult, EngineError, Prepared, RunReport,
     acquire::{Acquired, acquire},
     answer,
-    binding::{BindingRequest, RunBinder, RunBinding},
+    binding::{BindingRequest, RunBinder, RunBinding, described},
     cancel,
     dispatcher::Dispatcher,
     locks::{self, AwaitedLock, LockWait},
@@ -248,7 +248,7 @@ impl Engine {
     /// # Errors
     /// The journal failed, or the run cannot be read.
     pub async fn cancel(&self, run: RunId) -> Result<CancelResult, EngineError> {
-        cancel::cancel(&self.options, &self.owner, run, &self.owner.to_string(), false).await
+        cancel::cancel(&self.options, &self.owner, run, &described(&self.owner), false).await
     }
 
     /// Cancels a run as [`Engine::cancel`] does, and stores the reason.
@@ -256,7 +256,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::cancel`].
     pub async fn cancel_because(&self, run: RunId, reason: &str) -> Result<CancelResult, EngineError> {
-        cancel::cancel(&self.options, &self.owner, run, &format!("{}: {reason}", self.owner), false).await
+        cancel::cancel(&self.options, &self.owner, run, &format!("{}: {reason}", described(&self.owner)), false).await
     }
 
     /// Cancels a run as [`Engine::cancel`] does. A run without an owner whose lease is in force is
@@ -265,7 +265,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::cancel`].
     pub async fn cancel_without_finally(&self, run: RunId) -> Result<CancelResult, EngineError> {
-        cancel::cancel(&self.options, &self.owner, run, &self.owner.to_string(), true).await
+        cancel::cancel(&self.options, &self.owner, run, &described(&self.owner), true).await
     }
 
     /// Stores an operator's answer for a step that waits for approval or is in doubt.

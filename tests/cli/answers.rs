@@ -58,7 +58,10 @@ fn a_step_starts_only_after_its_approval() {
     assert!(program.expect(0, &["resume"]).err.contains("machine succeeded"));
     let history = program.expect(0, &["history", "@latest"]).out;
     assert!(history.contains("approval requested: Make the machine m?"), "{history}");
-    assert!(history.contains("refused by process") && history.contains("approved by process"), "{history}");
+    assert!(
+        history.contains("refused by ") && history.contains("approved by ") && history.contains(", process "),
+        "{history}"
+    );
     let report = program.expect(64, &["approve", "@latest", "vm", "-o", "json"]).json();
     assert_eq!(report["message"].as_str().unwrap().split(": ").last(), Some("it is succeeded"));
 }
@@ -77,7 +80,7 @@ fn a_running_run_applies_an_approval() {
     assert!(why.hint().contains("stargate approve 01") && !why.hint().contains("resume"), "{why:?}");
     let approved = program.expect(0, &["approve", "@latest"]);
     assert!(approved.err.contains("is approved; process ") && approved.err.contains("owns the run"), "{approved:?}");
-    running.read_until("group    approved by process");
+    running.read_until("group    approved by ");
     running.read_until("group    changed + resource group");
     world.release();
     let ended = running.end();
