@@ -88,6 +88,7 @@ async fn dispatch(settings: &Settings, command: CliCommand) -> Result<Exit, Fail
         CliCommand::Run { what: RunCommand::Workflow(args) } => command::run::workflow(settings, &args).await,
         CliCommand::Resume(args) => command::resume::resume(settings, &args).await,
         CliCommand::Retry(args) => command::retry::retry(settings, &args).await,
+        CliCommand::Attach(args) => command::attach::attach(settings, &args).await,
         CliCommand::Why(args) => command::why::why(settings, &args).await,
         CliCommand::Cancel(args) => command::cancel::cancel(settings, &args).await,
         CliCommand::Approve(args) => command::approve::approve(settings, &args).await,

@@ -129,6 +129,8 @@ pub(crate) enum CliCommand {
     Approve(ApproveArgs),
     /// Resolve a step in doubt: confirm that it took effect, or that it did not
     Resolve(ResolveArgs),
+    /// Show a run that another process executes, until it ends
+    Attach(AttachArgs),
     /// List the runs in the journal, or show the entries of one run
     History(HistoryArgs),
     /// Show the lines that the steps of a run captured, such as the commands run on a host
@@ -258,10 +260,13 @@ pub(crate) struct RunArgs {
     pub(crate) workflow: Option<String>,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
-    /// File that `plan --out` has written: run exactly that plan, and refuse it if the actual state,
-    /// the workflow or an input has changed since [default: plan anew]
+    /// File that `plan --out` has written: run exactly that plan, and refuse it if the actual
+    /// state, the workflow or an input has changed [default: make a new plan]
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
+    /// Delete machines without asking [default: on a terminal, the run asks before it starts]
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) parallel: ParallelArgs,
     #[command(flatten)]
@@ -431,12 +436,31 @@ fn json(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))
 }
 
+/// Names of the statuses of a run.
+const STATUSES: [&str; 7] =
+    ["running", "interrupted", "succeeded", "failed", "in_doubt", "waiting_for_approval", "cancelled"];
+
+/// Arguments of `attach`.
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// Id of a run, or @latest
+    #[arg(value_name = "RUN", default_value = "@latest")]
+    pub(crate) run: String,
+}
+
 /// Arguments of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// Id of a run, or @latest [default: list all runs]
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
+    /// List only runs of this workflow [default: of all]
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
+    pub(crate) workflow: Option<String>,
+    /// List only runs with this status: running, interrupted, succeeded, failed, in_doubt,
+    /// waiting_for_approval or cancelled [default: with any]
+    #[arg(long, value_name = "STATUS", conflicts_with = "run", value_parser = STATUSES)]
+    pub(crate) status: Option<String>,
     /// Maximum number of runs to list, newest first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
@@ -455,6 +479,9 @@ pub(crate) struct LogsArgs {
     /// Show only the last N lines [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) tail: Option<usize>,
+    /// Show further lines as they are captured, until the run ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
 }
 
 /// Arguments of `prune`.
@@ -504,7 +531,7 @@ pub(crate) struct DeploymentArgs {
     #[arg(long, short)]
     pub(crate) yes: bool,
     /// File that `plan --out` has written: make exactly those changes without asking, and refuse if
-    /// the actual state, the workflow or an input has changed since [default: plan anew]
+    /// the actual state, the workflow or an input has changed [default: make a new plan]
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 //!
 //! On a terminal it ends with a line for each group of step instances, one line that sums the run
 //! up, and the next command. JSON: `{event: "result", run, workflow, outcome, changed, steps_done,
-//! steps, duration_ms, outputs, failures, warnings, questions, groups, exit, hint}`.
+//! steps, duration_ms, outputs, failures, allowed_failures, questions, groups, warnings, slowest, exit, hint}`.
 
 use std::time::Duration;
 
@@ -21,6 +21,13 @@ use super::{
     ui::{self, Tone},
 };
 
+/// Number of warnings that are shown.
+const MAX_SHOWN_WARNINGS: usize = 10;
+/// Number of steps that are named as the slowest ones.
+const SLOWEST: usize = 3;
+/// Minimum duration of a step because of which the slowest ones are named: a user has waited for
+/// it.
+const LONG: Duration = Duration::from_secs(5);
 /// Number of unchanged groups that are named.
 const LISTED: usize = 3;
 
@@ -73,7 +80,9 @@ impl FinalReport {
         for (step, question) in self.questions() {
             ui::err(&format!("{} {step}: {question}", ui::paint_err(Tone::Notable, "approval:")));
         }
+        self.warning_lines().iter().for_each(|line| ui::err(line));
         self.group_lines().iter().for_each(|line| ui::err(line));
+        self.slowest_line().iter().for_each(|line| ui::err(line));
         ui::err(&self.last_line());
         for (name, value) in self.finished.outputs.iter() {
             ui::out(&format!("{name}: {}", plain(value)));
@@ -129,6 +138,30 @@ impl FinalReport {
     /// Returns the error of a step that has failed.
     fn error(&self, step: &str) -> Option<&ActionError> {
         self.finished.failures.iter().find(|(name, _)| name == step).map(|(_, error)| error)
+    }
+
+    /// Returns a line for each warning of a step, [`MAX_SHOWN_WARNINGS`] at most.
+    fn warning_lines(&self) -> Vec<String> {
+        let warnings = &self.count.warnings;
+        let label = ui::paint_err(Tone::Notable, "warning:");
+        let shown = warnings.iter().take(MAX_SHOWN_WARNINGS);
+        let mut lines: Vec<_> = shown.map(|(step, text)| format!("{label} {step}: {text}")).collect();
+        if warnings.len() > lines.len() {
+            lines.push(format!(
+                "{label} … and {} more: `stargate logs {}`",
+                warnings.len() - lines.len(),
+                self.finished.run
+            ));
+        }
+        lines
+    }
+
+    /// Returns the steps that took the longest; `None` if no step took long.
+    fn slowest_line(&self) -> Option<String> {
+        let slowest = self.count.slowest(SLOWEST);
+        slowest.first().filter(|(_, duration)| *duration >= LONG)?;
+        let steps: Vec<_> = slowest.iter().map(|(step, time)| format!("{step} {}", format::duration(*time))).collect();
+        Some(ui::paint_err(Tone::Quiet, &format!("slowest steps: {}", steps.join(", "))))
     }
 
     /// Returns the line that sums the run up, such as `machine succeeded after 2.4s: 3 of 3 steps
@@ -219,9 +252,11 @@ impl FinalReport {
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
             "failures": failures_json(&self.finished.failures),
-            "warnings": failures_json(&self.finished.warnings),
+            "allowed_failures": failures_json(&self.finished.warnings),
             "questions": questions,
             "groups": self.finished.groups.iter().map(group_json).collect::<Vec<_>>(),
+            "warnings": self.count.warnings.iter().map(|(step, text)| json!({ "step": step, "text": text })).collect::<Vec<_>>(),
+            "slowest": self.count.slowest(SLOWEST).into_iter().map(slow_json).collect::<Vec<_>>(),
             "exit": self.exit().code(),
             "hint": self.hint(),
         })
@@ -242,6 +277,15 @@ pub(crate) fn exit_of(ending: Ending, timed_out: bool) -> Exit {
     }
 }
 
+/// Returns the exit code for the status in which another process has left a run.
+pub(crate) fn exit_of_status(status: ObservedStatus) -> Exit {
+    match status {
+        ObservedStatus::Running => Exit::Success,
+        ObservedStatus::Interrupted => exit_of(Ending::Interrupted, false),
+        ObservedStatus::Finished(outcome) => exit_of(Ending::Finished(outcome), false),
+    }
+}
+
 /// Returns errors of a run, each with its step.
 pub(crate) fn failures_json(failures: &[(String, ActionError)]) -> Value {
     failures.iter().map(|(step, error)| json!({ "step": step, "error": error })).collect()
@@ -257,6 +301,11 @@ fn group_is_unchanged(group: &GroupReport) -> bool {
 fn group_json(group: &GroupReport) -> Value {
     let GroupReport { name, done, changed, failed, not_run } = group;
     json!({ "name": name, "done": done, "changed": changed, "failed": failed, "not_run": not_run })
+}
+
+/// Returns a step with its duration.
+fn slow_json((step, duration): (&str, Duration)) -> Value {
+    json!({ "step": step, "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) })
 }
 
 /// Returns an open question: `kind` is `approval`, with the text of the approval, or `in_doubt`.

@@ -18,6 +18,11 @@ pub(crate) fn run_again(workflow: &str, run: &RunId) -> String {
     )
 }
 
+/// Suggests to show a run that another process executes.
+pub(crate) fn attach(run: &RunId) -> String {
+    format!("run `stargate attach {run}` to see it again")
+}
+
 /// Suggests to show the entries of a run.
 pub(crate) fn history(run: &RunId) -> String {
     format!("run `stargate history {run}` to see its entries")

@@ -21,6 +21,7 @@ mod log;
 mod plan_file;
 mod planned;
 mod printable;
+mod questions;
 mod reporter;
 mod requirements;
 mod runs;

@@ -1,13 +1,15 @@
 //! Access to stored runs by name, and the state that is folded from their entries. Nothing here
 //! acquires a run.
 
+use std::time::Duration;
+
 use stargate::{
     clock::UnixMillis,
     engine::EngineError,
     id::RunId,
     journal::{Journal, LockTaking, Owner, RunRow, StoredRun},
     plan::Plan,
-    run::{RunState, RunStatus, StepId, StepState},
+    run::{Entry, Outcome, RunState, RunStatus, StepId, StepState},
     workflow::suggest_name,
 };
 use stargate_sdk::FailureKind;
@@ -16,6 +18,11 @@ use super::{Failure, format, hint};
 
 /// Name of the newest run on the command line.
 pub(crate) const LATEST: &str = "@latest";
+
+/// Number of newest runs among which earlier ones of a workflow are searched.
+const SEARCHED_RUNS: u32 = 200;
+/// Number of earlier runs of which the usual duration is the median.
+const EXAMPLES: usize = 5;
 
 /// Minimum length of the beginning of an id: ids begin with a time, and shorter ones are the same
 /// for weeks.
@@ -116,6 +123,32 @@ pub(crate) fn needs_other_inputs(state: &RunState) -> bool {
 /// cannot continue.
 pub(crate) fn continue_hint(row: &RunRow, state: &RunState, overtaken: bool) -> String {
     if overtaken || needs_other_inputs(state) { hint::run_again(&row.workflow, &row.id) } else { hint::resume(&row.id) }
+}
+
+/// Returns the usual duration of a workflow: the median of its latest runs that succeeded. `None`
+/// if there was none.
+pub(crate) async fn usual_duration(journal: &dyn Journal, workflow: &str) -> Result<Option<Duration>, Failure> {
+    let rows = journal.runs(SEARCHED_RUNS).await?;
+    let is_example = |row: &&RunRow| row.workflow == workflow && row.status == RunStatus::Finished(Outcome::Succeeded);
+    let examples = rows.iter().filter(is_example).take(EXAMPLES);
+    let mut durations: Vec<_> = examples.map(|row| row.updated_at.since(row.created_at)).collect();
+    durations.sort_unstable();
+    Ok(durations.get(durations.len() / 2).copied())
+}
+
+/// Returns the time for which processes have executed a run: from its creation to its last entry,
+/// without the time between an interruption and the next acquisition. With `now`, the run is being
+/// executed.
+pub(crate) fn active_time(stored: &StoredRun, now: Option<UnixMillis>) -> Duration {
+    let latest = stored.latest.iter().map(|timed| (timed.at, false));
+    let history = stored.history.iter();
+    let mut times: Vec<_> = history
+        .map(|timed| (timed.at, matches!(timed.entry, Entry::RunAcquired { .. })))
+        .chain(latest)
+        .chain(now.map(|now| (now, false)))
+        .collect();
+    times.sort_by_key(|(at, _)| *at); // stable: an acquisition stays after what preceded it
+    times.windows(2).filter(|pair| !pair[1].1).map(|pair| pair[1].0.since(pair[0].0)).sum()
 }
 
 /// True if a live process owns the run.

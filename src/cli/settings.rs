@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) log: String,
     /// Colours are allowed on terminals.
     pub(crate) colour: bool,
+    /// A terminal can be redrawn in place.
+    pub(crate) can_redraw: bool,
     /// Files that workflows can inline.
     pub(crate) includes: IncludeScope,
     /// Format of the output.
@@ -129,6 +131,7 @@ impl Settings {
                 .map_or(DEFAULT_LEASE, Duration::from_millis),
             log: flags.log.or_else(|| variables.text("STARGATE_LOG")).unwrap_or_else(|| "warn".into()),
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
+            can_redraw: variables.text("TERM").as_deref() != Some("dumb"),
             includes: if flags.outer_includes { IncludeScope::Anywhere } else { IncludeScope::Folder },
             output: flags.output,
             verbose: flags.verbose,

@@ -86,6 +86,20 @@ fn paint(tone: Tone, text: &str, coloured: bool) -> String {
     if coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// Size of a terminal, in columns and rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TerminalSize {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
+}
+
+/// Returns the size of the terminal that stderr is; that of a usual one if it has none, or zero.
+pub(crate) fn terminal_size() -> TerminalSize {
+    let size = terminal_size::terminal_size_of(io::stderr()).filter(|(columns, rows)| columns.0 > 0 && rows.0 > 0);
+    let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));
+    TerminalSize { columns: usize::from(columns), rows: usize::from(rows) }
+}
+
 /// Returns the width of stderr in columns.
 pub(crate) fn width_err() -> usize {
     let terminal = comfy_table::Table::new().use_stderr().width();

@@ -28,6 +28,7 @@ mod settings;
 #[path = "../support/sqlite.rs"]
 mod sqlite;
 mod targets;
+mod terminal;
 mod unreadable;
 mod validate;
 mod whys;

@@ -32,6 +32,7 @@ fn every_command_that_shows_something_has_json() {
         &["cancel"],
         &["approve", "@latest"],
         &["resolve", "@latest", "--done"],
+        &["attach"],
         &["history"],
         &["why"],
         &["logs"],

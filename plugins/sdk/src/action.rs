@@ -118,6 +118,9 @@ pub trait Action: Send + Sync + 'static {
     const RECOVERY: Recovery;
     /// Sentence in the third person that describes the action to users.
     const SUMMARY: &'static str;
+    /// Noun of what the action deletes and what may hold data, such as `machine`: an operator is
+    /// asked first.
+    const DELETES: Option<&'static str> = None;
 
     /// Runs the action. It must stop soon after `cx` is cancelled or its deadline has passed.
     ///

@@ -26,6 +26,9 @@ pub trait DynAction: Send + Sync {
     fn recovery(&self) -> Recovery;
     /// Sentence in the third person that describes the action to users.
     fn summary(&self) -> &'static str;
+    /// Noun of what the action deletes and what may hold data, such as `machine`; `None` if it
+    /// deletes no such thing.
+    fn deletes(&self) -> Option<&'static str>;
     /// JSON Schema of the input, draft 2020-12, without references.
     fn input_schema(&self) -> &Value;
     /// JSON Schema of the output, draft 2020-12, without references.
@@ -128,6 +131,10 @@ impl<A: Action> DynAction for ErasedAction<A> {
 
     fn summary(&self) -> &'static str {
         A::SUMMARY
+    }
+
+    fn deletes(&self) -> Option<&'static str> {
+        A::DELETES
     }
 
     fn input_schema(&self) -> &Value {

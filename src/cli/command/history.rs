@@ -5,6 +5,8 @@
 //! steps_done, steps, started, updated, duration_ms, owner, overtaken_by, unreadable}]}`, newest
 //! run first. Without the default journal the list is empty; one that is named must exist.
 
+use std::time::Duration;
+
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use stargate::{
@@ -25,7 +27,7 @@ pub(crate) async fn history(settings: &Settings, args: &HistoryArgs) -> Result<E
     let journal = journals::open_existing(settings).await?;
     match (&args.run, journal) {
         (None, None) => Ok(show_runs(settings.output, &[])),
-        (None, Some(journal)) => Ok(show_runs(settings.output, &listed(&*journal, args.limit).await?)),
+        (None, Some(journal)) => Ok(show_runs(settings.output, &listed(&*journal, args).await?)),
         (Some(text), None) => Err(if text == "@latest" { runs::no_runs() } else { runs::unknown_run(text) }),
         (Some(text), Some(journal)) => {
             let run = runs::find(&*journal, text).await?;
@@ -49,6 +51,8 @@ struct RunContent {
     done: usize,
     /// Number of all steps, with instances.
     total: usize,
+    /// Time for which processes have executed the run.
+    active: Duration,
     /// Run that has overtaken an unfinished one.
     overtaken_by: Option<LockTaking>,
     /// Next command for an interrupted or failed run.
@@ -56,7 +60,8 @@ struct RunContent {
 }
 
 impl RunContent {
-    async fn read(journal: &dyn Journal, row: &RunRow, status: ObservedStatus) -> Result<Self, Failure> {
+    async fn read(journal: &dyn Journal, row: &RunRow, view: &ViewContext) -> Result<Self, Failure> {
+        let status = view.status(row);
         let stored = journal.load(row.id.clone()).await?;
         let plan = runs::plan_of(&stored)?;
         let state = runs::state_of(&stored, &plan)?;
@@ -64,14 +69,15 @@ impl RunContent {
         let overtaken_by = runs::overtaken_by(journal, row, &plan).await?;
         let is_open = matches!(status, ObservedStatus::Interrupted | ObservedStatus::Finished(Outcome::Failed));
         let next = is_open.then(|| runs::continue_hint(row, &state, overtaken_by.is_some()));
-        Ok(Self { done, total, overtaken_by, next })
+        let active = runs::active_time(&stored, view.running_until(status));
+        Ok(Self { done, total, active, overtaken_by, next })
     }
 }
 
 impl RunSummary {
     async fn new(journal: &dyn Journal, row: RunRow, view: &ViewContext) -> Self {
         let status = view.status(&row);
-        let content = RunContent::read(journal, &row, status).await;
+        let content = RunContent::read(journal, &row, view).await;
         Self { row, status, content }
     }
 
@@ -81,9 +87,10 @@ impl RunSummary {
         self.content.as_ref().err().filter(|_| self.status != ObservedStatus::Finished(Outcome::Cancelled))
     }
 
-    /// Returns the time from the creation of the run to its last entry.
-    fn duration(&self) -> std::time::Duration {
-        self.row.updated_at.since(self.row.created_at)
+    /// Returns the time for which the run has been executed; of one that cannot be read, the time
+    /// from its creation to its last entry.
+    fn duration(&self) -> Duration {
+        self.content.as_ref().map_or_else(|_| self.row.updated_at.since(self.row.created_at), |content| content.active)
     }
 
     fn to_json(&self) -> Value {
@@ -112,11 +119,18 @@ impl RunSummary {
     }
 }
 
-/// Loads the newest runs, `limit` at most.
-async fn listed(journal: &dyn Journal, limit: u32) -> Result<Vec<RunSummary>, Failure> {
+/// Loads the newest runs that the arguments select.
+async fn listed(journal: &dyn Journal, args: &HistoryArgs) -> Result<Vec<RunSummary>, Failure> {
     let context = ViewContext::now()?;
+    let is_filtered = args.workflow.is_some() || args.status.is_some();
+    let is_selected = |row: &RunRow| {
+        args.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
+            && args.status.as_ref().is_none_or(|status| context.status(row).name().as_str() == status)
+    };
+    let rows = journal.runs(if is_filtered { u32::MAX } else { args.limit }).await?;
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut listed = Vec::new();
-    for row in journal.runs(limit).await? {
+    for row in rows.into_iter().filter(is_selected).take(limit) {
         listed.push(RunSummary::new(journal, row, &context).await);
     }
     Ok(listed)

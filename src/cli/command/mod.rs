@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod approve;
+pub(crate) mod attach;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 #[cfg(feature = "sim")]

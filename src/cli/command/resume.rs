@@ -17,7 +17,7 @@ use crate::{
         Failure, Settings,
         args::{Output, ResumeArgs},
         exit::Exit,
-        final_report, reporter, runs,
+        final_report, questions, reporter, runs,
         session::Session,
         ui,
     },
@@ -95,9 +95,9 @@ pub(super) async fn resume_one(
     }
     let plan = runs::plan_of(&stored)?;
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-    let view = reporter::for_settings(settings, false);
+    let view = reporter::for_settings(settings, false, None);
     let result = session.run_to_end(view, |engine| async move { engine.resume_with(run, policy).await }).await?;
-    result.conclude(settings.output)
+    questions::answer_and_resume(settings, session, result).await?.conclude(settings.output)
 }
 
 /// Reports that no run has to be resumed; as the event `result` with `--output json`.
@@ -123,7 +123,7 @@ async fn resume_all(settings: &Settings, session: &Session) -> Result<Exit, Fail
     if pending.is_empty() {
         return Ok(if worst == Exit::Success { nothing_interrupted(settings) } else { worst });
     }
-    let view = reporter::for_settings(settings, pending.len() > 1);
+    let view = reporter::for_settings(settings, pending.len() > 1, None);
     let results = session.run_to_end(view, |engine| resume_each(engine, pending)).await?;
     for (run, result) in results.value {
         worst = worst.max(match result {

@@ -12,13 +12,12 @@ use stargate::{
     run::{Outcome, RunStatus, StepRetry},
 };
 
-use super::up::is_confirmed;
 use crate::{
     cli::{
         Failure, Settings,
         args::{Output, RetryArgs},
         exit::Exit,
-        reporter, runs,
+        questions, reporter, runs,
         session::Session,
         ui,
     },
@@ -52,13 +51,13 @@ pub(crate) async fn retry(settings: &Settings, args: &RetryArgs) -> Result<Exit,
             let message = "standard input is not a terminal: nobody can be asked";
             return Err(Failure::usage(message, "add `--yes` to execute these steps again"));
         }
-        if !is_confirmed("Execute these steps again?") {
+        if !questions::is_confirmed("Execute these steps again?").await? {
             ui::err("nothing was executed");
             return Ok(Exit::Cancelled);
         }
     }
     wiring::require(settings, plan.steps.iter().map(|step| step.action.as_str()))?;
-    let view = reporter::for_settings(settings, false);
+    let view = reporter::for_settings(settings, false, None);
     let policy = ResumePolicy { take_over: false, overtaken: args.overtaken };
     let step = args.step.clone();
     let result = session.run_to_end(view, |engine| async move { engine.retry(run, &step, policy).await }).await?;

@@ -10,8 +10,9 @@ use crate::cli::{
     exit::Exit,
     inputs,
     planned::PlannedWorkflow,
-    reporter,
+    questions, reporter, runs,
     session::Session,
+    ui,
     workflow_text::WorkflowText,
 };
 
@@ -19,11 +20,16 @@ use crate::cli::{
 /// left.
 pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit, Failure> {
     let PlannedWorkflow { plan, actions } = planned(settings, args).await?;
+    if !args.yes && questions::can_ask(settings) && !questions::confirm_deletions(&plan, &actions.0).await? {
+        ui::err("nothing was changed");
+        return Ok(Exit::Cancelled);
+    }
     let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
     let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
-    let view = reporter::for_settings(settings, false);
+    let estimate = runs::usual_duration(&*session.journal, &plan.workflow).await?;
+    let view = reporter::for_settings(settings, false, estimate);
     let result = session.run_to_end(view, |engine| async move { engine.run(plan).await }).await?;
-    result.conclude(settings.output)
+    questions::answer_and_resume(settings, &session, result).await?.conclude(settings.output)
 }
 
 /// Compiles the plan of the workflow, or reads a reviewed one.

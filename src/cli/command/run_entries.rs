@@ -33,7 +33,7 @@ pub(super) async fn show(
         ui::out_json_pretty(&to_json(stored, status, overtaken_by.as_ref(), next.as_deref())?);
         return Ok(());
     }
-    show_head(stored, status)?;
+    show_head(stored, status, context)?;
     if let Some(by) = &overtaken_by {
         ui::out(&runs::overtaken_text(&stored.row.id, by));
     }
@@ -52,7 +52,7 @@ pub(super) async fn show(
 }
 
 /// Prints the line above the entries: status, owner, locks and progress.
-fn show_head(stored: &StoredRun, status: ObservedStatus) -> Result<(), Failure> {
+fn show_head(stored: &StoredRun, status: ObservedStatus, context: &ViewContext) -> Result<(), Failure> {
     let plan = runs::plan_of(stored)?;
     let (done, total) = runs::progress(&runs::state_of(stored, &plan)?);
     let row = &stored.row;
@@ -63,14 +63,16 @@ fn show_head(stored: &StoredRun, status: ObservedStatus) -> Result<(), Failure> 
     } else {
         String::new()
     };
+    let active = runs::active_time(stored, context.running_until(status));
     ui::out(&format!(
-        "{} {} {}{}{locks}: {done} of {} done, started {}",
+        "{} {} {}{}{locks}: {done} of {} done, started {}, executed for {}",
         row.id,
         ui::paint_out(Tone::Strong, &row.workflow),
         status.name(),
         owner.unwrap_or_default(),
         format::plural(total, "step"),
         format::date_and_time(row.created_at),
+        format::duration(active),
     ));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Implementation of the commands `up` and `down`: the workflows `deploy` and `teardown` with the
 //! inputs of `stargate.yaml`.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 
 use super::{plan, run};
 use crate::cli::{
@@ -9,7 +9,7 @@ use crate::cli::{
     args::{DeploymentArgs, DownArgs, PlanArgs, RunArgs, UpArgs, WorkflowArgs},
     deployment::{self, CREATION, REMOVAL},
     exit::Exit,
-    ui,
+    questions, ui,
 };
 
 /// Command `up`: shows what would change, asks on a terminal, and creates or completes the
@@ -46,18 +46,15 @@ async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Re
         if planned == Exit::Success {
             return Ok(planned);
         }
-        if !is_confirmed("Make these changes?") {
+        if !questions::is_confirmed("Make these changes?").await? {
             ui::err("nothing was changed");
             return Ok(Exit::Cancelled);
         }
     }
     let WorkflowArgs { workflow, inputs } = workflow;
-    run::workflow(settings, &RunArgs { workflow: Some(workflow), inputs, plan: reviewed, parallel, locks, limit }).await
-}
-
-/// Asks on the terminal. Only `yes` confirms.
-pub(super) fn is_confirmed(question: &str) -> bool {
-    ui::err(&format!("{question} Type yes:"));
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    run::workflow(
+        settings,
+        &RunArgs { workflow: Some(workflow), inputs, plan: reviewed, yes: true, parallel, locks, limit },
+    )
+    .await
 }

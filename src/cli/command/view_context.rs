@@ -31,6 +31,11 @@ impl ViewContext {
         row.live_owner(&self.here, self.now)
     }
 
+    /// Returns the current time for a run that is being executed; `None` for others.
+    pub(super) fn running_until(&self, status: ObservedStatus) -> Option<UnixMillis> {
+        (status == ObservedStatus::Running).then_some(self.now)
+    }
+
     /// Returns the status of a run as this process observes it: without a live owner, it is
     /// interrupted.
     pub(super) fn status(&self, row: &RunRow) -> ObservedStatus {

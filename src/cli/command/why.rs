@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stargate::{
+    clock::UnixMillis,
     journal::{HeldLock, Journal, LockTaking, StoredRun},
     plan::Plan,
-    run::{AttemptMode, ObservedStatus, Outcome, RunState, StateName, StepId, StepState},
+    run::{AttemptMode, Entry, ObservedStatus, Outcome, RunState, StateName, StepId, StepState},
 };
 use stargate_sdk::{ActionError, Nature};
 
@@ -54,6 +55,8 @@ struct RunExplanation {
     locks: Vec<HeldLock>,
     /// Run that has overtaken this one.
     overtaken_by: Option<LockTaking>,
+    /// Current time, if the run is being executed.
+    running_until: Option<UnixMillis>,
 }
 
 /// Explanation of a step's state.
@@ -82,7 +85,9 @@ impl RunExplanation {
         let by_others = |lock: &HeldLock| lock.holder.id != stored.row.id && context.live_owner(&lock.holder).is_some();
         let locks = held.into_iter().filter(by_others).collect();
         let overtaken_by = runs::overtaken_by(journal, &stored.row, &plan).await?;
-        Ok(Self { status: context.status(&stored.row), owner, locks, overtaken_by, plan, state, stored })
+        let status = context.status(&stored.row);
+        let running_until = context.running_until(status);
+        Ok(Self { status, owner, locks, overtaken_by, running_until, plan, state, stored })
     }
 
     fn find(&self, name: &str) -> Result<StepId, Failure> {
@@ -154,7 +159,7 @@ impl RunExplanation {
             StepState::Running { mode: AttemptMode::Find, .. } if running => {
                 format!("attempt {attempts} is finding out whether an earlier one took effect")
             }
-            StepState::Running { .. } if running => format!("attempt {attempts} is in progress"),
+            StepState::Running { .. } if running => format!("attempt {attempts} is in progress{}", self.time_text(id)),
             StepState::Running { .. } | StepState::Unknown { .. } if self.only_reads(id) => {
                 format!("the owner exited during attempt {attempts}, which only reads")
             }
@@ -169,7 +174,9 @@ impl RunExplanation {
             StepState::InDoubt { .. } => {
                 format!("attempt {attempts} may have taken effect; an operator must resolve it")
             }
-            StepState::Succeeded { .. } => format!("succeeded after {}", format::plural(attempts as usize, "attempt")),
+            StepState::Succeeded { .. } => {
+                format!("succeeded after {}{}", format::plural(attempts as usize, "attempt"), self.time_text(id))
+            }
             StepState::Skipped if self.plan.steps[self.state.node(id)].when.is_none() => {
                 "it reads an output that does not exist: its step was skipped, has failed or was not executed".into()
             }
@@ -178,13 +185,31 @@ impl RunExplanation {
                 format!("failed at attempt {attempts}; its workflow allows that (allow_failure)")
             }
             StepState::Failed { .. } if attempts == 0 => "failed before its first attempt".into(),
-            StepState::Failed { .. } => format!("failed at attempt {attempts}"),
+            StepState::Failed { .. } => format!("failed at attempt {attempts}{}", self.time_text(id)),
         }
     }
 
     /// True for a step under `finally` as long as other steps have not ended.
     fn waits_for_the_end(&self, id: StepId) -> bool {
         self.plan.steps[self.state.node(id)].is_finally && self.state.outcome_before_finally().is_none()
+    }
+
+    /// Returns the time from the last start of a step to its end, or until now if it is running;
+    /// empty if that is not stored.
+    fn time_text(&self, id: StepId) -> String {
+        let name = self.state.name(id);
+        let mut latest = self.stored.history.iter().rev();
+        let started =
+            latest.clone().find(|timed| matches!(&timed.entry, Entry::StepStarted { step, .. } if step == name));
+        let ended = latest.find(|timed| match &timed.entry {
+            Entry::StepSucceeded { step, .. } | Entry::StepFailed { step, .. } => step == name,
+            _ => false,
+        });
+        let Some(started) = started.map(|timed| timed.at) else { return String::new() };
+        let ended = ended.map(|timed| timed.at).filter(|at| *at >= started);
+        let is_running = matches!(self.state.state(id), StepState::Running { .. });
+        let until = if is_running { self.running_until } else { ended };
+        until.map(|until| format!(", {}", format::duration(until.since(started)))).unwrap_or_default()
     }
 
     fn only_reads(&self, id: StepId) -> bool {
@@ -256,7 +281,9 @@ impl RunExplanation {
     fn head(&self) -> String {
         let row = &self.stored.row;
         let owner = self.owner.iter().map(|owner| format!(", owned by {owner}"));
-        format!("{} {} {}{}", row.id, row.workflow, self.status.name(), owner.collect::<String>())
+        let time = format::duration(runs::active_time(&self.stored, self.running_until));
+        let owner = owner.collect::<String>();
+        format!("{} {} {}{owner}, executed for {time}", row.id, row.workflow, self.status.name())
     }
 
     fn show(&self, reasons: &[StepExplanation], one: bool) {

@@ -9,7 +9,7 @@ use stargate::{
 };
 use stargate_sdk::ActionError;
 
-use super::log_tail::LogTail;
+use super::{log_tail::LogTail, summary::WARNING};
 use crate::cli::{
     format, hint,
     ui::{Tone, paint_err},
@@ -84,6 +84,9 @@ impl LineFormatter {
                     paint_err(Tone::Notable, &text)
                 });
                 (step.as_str(), [expanded].into_iter().chain(dropped).collect())
+            }
+            EventKind::StepLog { step, line } if line.starts_with(WARNING) && !self.verbose => {
+                (step.as_str(), vec![paint_err(Tone::Notable, line)])
             }
             EventKind::StepStarted { .. }
             | EventKind::StepProgress { .. }
@@ -225,6 +228,12 @@ mod tests {
         let error = ActionError::unknown("no reply");
         let doubt = EventKind::StepInDoubt { step: "a".into(), error, changes: vec!["+ x".into()] };
         assert_eq!(text(false, vec![doubt]), ["a  may have changed + x", "a  in doubt: no reply"]);
+    }
+
+    #[test]
+    fn a_warning_is_shown_as_it_arrives() {
+        assert_eq!(text(false, vec![log("warning: it is cordoned")]), ["a  warning: it is cordoned"]);
+        assert_eq!(text(true, vec![log("warning: it is cordoned")]), ["a  | warning: it is cordoned"]);
     }
 
     #[test]

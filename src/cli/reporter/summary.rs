@@ -1,12 +1,17 @@
 //! Counts of events, for the report at the end of a run.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use stargate::{
     clock::UnixMillis,
     event::{Event, EventKind},
     id::RunId,
 };
+
+/// Beginning of a captured line that is a warning.
+pub(super) const WARNING: &str = "warning: ";
+/// Maximum number of warnings that are kept for the end.
+const MAX_WARNINGS: usize = 100;
 
 /// Counts of the events of one run in this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +30,12 @@ pub(crate) struct RunCounts {
     pub(crate) total: usize,
     /// Number of steps that changed something since.
     pub(crate) changed: usize,
+    /// Warnings of steps, with the name of the step, [`MAX_WARNINGS`] at most.
+    pub(crate) warnings: Vec<(String, String)>,
+    /// Start of the first attempt of each step that is not done.
+    started_steps: BTreeMap<String, UnixMillis>,
+    /// Duration of each step that ended since.
+    durations: Vec<(String, Duration)>,
 }
 
 /// Counts of all runs of this process.
@@ -49,6 +60,7 @@ impl Summary {
         }
         let count = self.0.entry(event.run.clone()).or_default();
         count.latest = event.at;
+        count.time(event);
         match &event.kind {
             EventKind::RunStarted { workflow, steps } => count.start(event.at, workflow, steps.len(), 0),
             EventKind::RunResumed { workflow, steps, done } => count.start(event.at, workflow, steps.len(), done.len()),
@@ -80,6 +92,48 @@ impl Summary {
 }
 
 impl RunCounts {
+    /// Returns the `number` steps that took the longest, the longest first.
+    pub(crate) fn slowest(&self, number: usize) -> Vec<(&str, Duration)> {
+        let mut steps: Vec<_> = self.durations.iter().map(|(step, duration)| (step.as_str(), *duration)).collect();
+        steps.sort_by_key(|(_, duration)| Reverse(*duration));
+        steps.truncate(number);
+        steps
+    }
+
+    /// Records warnings, and starts and ends of steps. Retries are part of a step's time.
+    fn time(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::StepStarted { step, .. } => {
+                self.started_steps.entry(step.clone()).or_insert(event.at);
+            }
+            EventKind::StepLog { step, line } if self.warnings.len() < MAX_WARNINGS => {
+                let warning = line.strip_prefix(WARNING).map(|text| (step.clone(), text.to_owned()));
+                self.warnings.extend(warning.filter(|warning| !self.warnings.contains(warning)));
+            }
+            EventKind::StepSucceeded { step, .. }
+            | EventKind::StepFailed { step, .. }
+            | EventKind::StepInDoubt { step, .. } => {
+                let started = self.started_steps.remove(step);
+                self.durations.extend(started.map(|started| (step.clone(), event.at.since(started))));
+            }
+            EventKind::RunStarted { .. }
+            | EventKind::RunResumed { .. }
+            | EventKind::RunBound { .. }
+            | EventKind::StepExpanded { .. }
+            | EventKind::StepProgress { .. }
+            | EventKind::StepLog { .. }
+            | EventKind::StepRetrying { .. }
+            | EventKind::StepSkipped { .. }
+            | EventKind::ApprovalRequested { .. }
+            | EventKind::StepAnswered { .. }
+            | EventKind::FinallyStarted { .. }
+            | EventKind::RunFinished { .. }
+            | EventKind::LockAwaited { .. }
+            | EventKind::CancelRequested { .. }
+            | EventKind::RunInterrupted => {}
+        }
+    }
+
     /// Resets the counts, because a run is started or resumed.
     fn start(&mut self, at: UnixMillis, workflow: &str, total: usize, done_before: usize) {
         *self = Self { workflow: workflow.into(), started: at, latest: at, done_before, total, ..Self::default() };

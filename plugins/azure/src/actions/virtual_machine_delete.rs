@@ -95,6 +95,7 @@ impl Action for VirtualMachineDelete {
     const VERSION: u32 = 1;
     const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
+    const DELETES: Option<&'static str> = Some("machine");
     const SUMMARY: &'static str =
         "Deletes a machine that carries the given host key, with its disk and its network interface.";
 
