@@ -34,6 +34,17 @@ pub(crate) async fn open_existing(settings: &Settings) -> Result<Option<Arc<dyn 
     }
 }
 
+/// Opens the journal if it exists and can be used, for a command that needs it only for a detail.
+pub(crate) async fn open_usable(settings: &Settings) -> Option<Arc<dyn Journal>> {
+    match journal::open_existing(&settings.journal).await {
+        Ok(journal) => journal.map(remember),
+        Err(error) => {
+            tracing::debug!(%error, "the journal cannot be used");
+            None
+        }
+    }
+}
+
 fn missing(path: &Path) -> Failure {
     let hint = "correct `--journal` or STARGATE_JOURNAL; `stargate run workflow NAME` creates a journal";
     Failure::usage(format!("there is no journal {}", path.display()), hint)

@@ -125,12 +125,21 @@ pub(crate) fn continue_hint(row: &RunRow, state: &RunState, overtaken: bool) -> 
     if overtaken || needs_other_inputs(state) { hint::run_again(&row.workflow, &row.id) } else { hint::resume(&row.id) }
 }
 
+/// Returns the latest run of a workflow that succeeded.
+pub(crate) async fn last_success(journal: &dyn Journal, workflow: &str) -> Result<Option<RunRow>, Failure> {
+    let rows = journal.runs(SEARCHED_RUNS).await?;
+    Ok(rows.into_iter().find(|row| is_success_of(row, workflow)))
+}
+
+fn is_success_of(row: &RunRow, workflow: &str) -> bool {
+    row.workflow == workflow && row.status == RunStatus::Finished(Outcome::Succeeded)
+}
+
 /// Returns the usual duration of a workflow: the median of its latest runs that succeeded. `None`
 /// if there was none.
 pub(crate) async fn usual_duration(journal: &dyn Journal, workflow: &str) -> Result<Option<Duration>, Failure> {
     let rows = journal.runs(SEARCHED_RUNS).await?;
-    let is_example = |row: &&RunRow| row.workflow == workflow && row.status == RunStatus::Finished(Outcome::Succeeded);
-    let examples = rows.iter().filter(is_example).take(EXAMPLES);
+    let examples = rows.iter().filter(|row| is_success_of(row, workflow)).take(EXAMPLES);
     let mut durations: Vec<_> = examples.map(|row| row.updated_at.since(row.created_at)).collect();
     durations.sort_unstable();
     Ok(durations.get(durations.len() / 2).copied())

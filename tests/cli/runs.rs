@@ -82,6 +82,29 @@ fn a_plan_tells_replacements_changes_and_creations_apart() {
 }
 
 #[test]
+fn a_difference_after_a_run_with_the_same_inputs_is_drift() {
+    let world = SimWorld::open("1000");
+    let program = world.program();
+    let plan = ["plan", "machine.yaml", "-i", "name=m"];
+    let json = |code| program.expect(code, &[&plan[..], &["-o", "json"]].concat()).json();
+    assert!(json(2)["drift_since"].is_null(), "nothing was made before");
+    let made = result(&run(&program, 0))["run"].as_str().unwrap().to_owned();
+    assert!(json(0)["drift_since"].is_null(), "there is no difference");
+
+    let other = MACHINE.replace("ip_forwarding: true", "ip_forwarding: false");
+    program.write("other.yaml", &other.replace("name: machine", "name: other"));
+    program.expect(0, &["run", "workflow", "other.yaml", "-i", "name=m"]);
+    assert_eq!(json(2)["drift_since"]["run"], made.as_str());
+    let text = program.expect(2, &plan);
+    assert!(text.err.contains(&format!("this is drift: run {made} has made the desired state")), "{text:?}");
+
+    program.write("machine.yaml", &MACHINE.replace("ip_forwarding: true", "ip_forwarding: true # as before"));
+    assert_eq!(json(2)["drift_since"]["run"], made.as_str(), "the plan is the same");
+    program.write("machine.yaml", &MACHINE.replace("-nic\n", "-nic2\n"));
+    assert!(json(3)["drift_since"].is_null(), "it is a change of the workflow");
+}
+
+#[test]
 fn a_reviewed_plan_is_executed_as_it_was_shown() {
     let world = SimWorld::open("1000");
     let program = world.program();

@@ -5,7 +5,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use stargate::plan::{CompiledPlan, Plan};
+use stargate::{
+    journal::RunRow,
+    plan::{CompiledPlan, Plan},
+};
 use stargate_sdk::Preview;
 
 use super::{
@@ -17,10 +20,10 @@ use crate::cli::{
     args::{Output, PlanArgs, WorkflowArgs},
     deployment,
     exit::Exit,
-    inputs,
+    format, inputs, journals,
     plan_file::PlanFile,
     planned::PlannedWorkflow,
-    ui,
+    runs, ui,
     workflow_text::WorkflowText,
 };
 
@@ -42,14 +45,29 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Exit, F
     };
     let forecasts = forecast(&compiled, &registry, &Arc::new(secrets), &report).await;
     let exit = exit(&forecasts);
+    let drift = drift(settings, &compiled, &forecasts).await;
     if let Some(file) = &args.out {
         write(file, &compiled, &forecasts, exit)?;
     }
     match settings.output {
-        Output::Json => ui::out_json_pretty(&to_json(&forecasts, compiled.plan(), exit)),
-        Output::Text => show_conclusion(&forecasts, compiled.plan(), exit, args),
+        Output::Json => ui::out_json_pretty(&to_json(&forecasts, compiled.plan(), drift.as_ref(), exit)),
+        Output::Text => show_conclusion(&forecasts, compiled.plan(), drift.as_ref(), (exit, args)),
     }
     Ok(exit)
+}
+
+/// Returns the latest run of the workflow that succeeded, if it had the same plan: the differences
+/// appeared after it. `None` if there is no difference, or the journal cannot be used.
+async fn drift(settings: &Settings, compiled: &CompiledPlan, forecasts: &[StepForecast]) -> Option<RunRow> {
+    let has_changes = forecasts.iter().any(|forecast| {
+        matches!(forecast.forecast, Forecast::Previewed(Preview::Changes { .. } | Preview::Replacement { .. }))
+    });
+    if !has_changes {
+        return None;
+    }
+    let journal = journals::open_usable(settings).await?;
+    let latest = runs::last_success(&*journal, &compiled.plan().workflow).await.ok()?;
+    latest.filter(|run| run.plan_digest == compiled.plan().digest())
 }
 
 /// Writes the plan to a file, unless a run of it would fail.
@@ -83,7 +101,7 @@ fn is_unchanged(forecast: &Forecast) -> bool {
 }
 
 /// Prints locks, approvals, counts and the next command.
-fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, args: &PlanArgs) {
+fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, drift: Option<&RunRow>, (exit, args): (Exit, &PlanArgs)) {
     for lock in &plan.locks {
         ui::err(&format!("a run would hold lock {lock}"));
     }
@@ -91,6 +109,10 @@ fn show_conclusion(forecasts: &[StepForecast], plan: &Plan, exit: Exit, args: &P
         ui::err(&format!("a run would wait for approval before {}, unless it is skipped", step.name));
     }
     ui::err(&PlanCounts::new(forecasts).text());
+    if let Some(run) = drift {
+        let since = format::date_and_time(run.updated_at);
+        ui::err(&format!("this is drift: run {} has made the desired state at {since} with the same inputs", run.id));
+    }
     match exit {
         Exit::Success => {}
         Exit::Failed => ui::hint("fix the errors above, then run the same command again"),

@@ -1,7 +1,7 @@
 //! Forecasts of a plan as text for people and as JSON, which `docs/plan.md` describes.
 
 use serde_json::{Map, Value, json};
-use stargate::plan::Plan;
+use stargate::{journal::RunRow, plan::Plan};
 use stargate_sdk::{Difference, Preview};
 
 use super::forecast::{Forecast, StepForecast, StepInput};
@@ -268,11 +268,12 @@ fn value_text(value: &Value) -> String {
 }
 
 /// Returns all forecasts as JSON.
-pub(super) fn to_json(forecasts: &[StepForecast], plan: &Plan, exit: Exit) -> Value {
+pub(super) fn to_json(forecasts: &[StepForecast], plan: &Plan, drift: Option<&RunRow>, exit: Exit) -> Value {
     let approvals = plan.steps.iter().filter(|step| step.approval.is_some()).map(|step| step.name.as_str());
     json!({
         "format": JSON_FORMAT, "workflow": plan.workflow, "plan_digest": plan.digest().to_string(),
         "changes": exit != Exit::Success, "exit": exit.code(), "counts": PlanCounts::new(forecasts).to_json(),
+        "drift_since": drift.map(|run| json!({ "run": run.id, "at": run.updated_at.to_string() })),
         "locks": plan.locks, "approvals": approvals.collect::<Vec<_>>(),
         "steps": forecasts.iter().map(step_json).collect::<Vec<_>>(),
     })
