@@ -158,7 +158,6 @@ async fn check_first_plan(harness: &mut Harness, workflow: &str) -> Value {
     let decided: Vec<_> = run.known.keys().filter(|at| is_decided(at)).collect();
     let missing: Vec<_> = decided.iter().filter(|at| !first.known.contains_key(**at)).collect();
     let shown = decided.len() - missing.len();
-    println!("{workflow}: {shown} of {} values that inputs decide, {} later", decided.len(), first.later.len());
     assert!(decided.len() > 300, "{workflow}: only {} values are decided by inputs", decided.len());
     assert!(shown * 100 >= decided.len() * 95, "{workflow}: {shown} of {}, without {missing:#?}", decided.len());
     first_plan

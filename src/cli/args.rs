@@ -457,8 +457,7 @@ pub(crate) struct HistoryArgs {
     /// List only runs of this workflow [default: of all]
     #[arg(long, value_name = "NAME", conflicts_with = "run")]
     pub(crate) workflow: Option<String>,
-    /// List only runs with this status: running, interrupted, succeeded, failed, in_doubt,
-    /// waiting_for_approval or cancelled [default: with any]
+    /// List only runs with this status [default: with any]
     #[arg(long, value_name = "STATUS", conflicts_with = "run", value_parser = STATUSES)]
     pub(crate) status: Option<String>,
     /// Maximum number of runs to list, newest first

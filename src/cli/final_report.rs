@@ -2,7 +2,8 @@
 //!
 //! On a terminal it ends with a line for each group of step instances, one line that sums the run
 //! up, and the next command. JSON: `{event: "result", run, workflow, outcome, changed, steps_done,
-//! steps, duration_ms, outputs, failures, allowed_failures, questions, groups, warnings, slowest, exit, hint}`.
+//! steps, duration_ms, outputs, failures, warnings, questions, groups, step_warnings, slowest, exit,
+//! hint}`.
 
 use std::time::Duration;
 
@@ -252,10 +253,10 @@ impl FinalReport {
             "duration_ms": u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX),
             "outputs": self.finished.outputs,
             "failures": failures_json(&self.finished.failures),
-            "allowed_failures": failures_json(&self.finished.warnings),
+            "warnings": failures_json(&self.finished.warnings),
             "questions": questions,
             "groups": self.finished.groups.iter().map(group_json).collect::<Vec<_>>(),
-            "warnings": self.count.warnings.iter().map(|(step, text)| json!({ "step": step, "text": text })).collect::<Vec<_>>(),
+            "step_warnings": self.count.warnings.iter().map(|(step, text)| json!({ "step": step, "text": text })).collect::<Vec<_>>(),
             "slowest": self.count.slowest(SLOWEST).into_iter().map(slow_json).collect::<Vec<_>>(),
             "exit": self.exit().code(),
             "hint": self.hint(),

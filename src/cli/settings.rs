@@ -24,6 +24,21 @@ use super::{
 const CLIENT_ID: &str = "env:TAILSCALE_CLIENT_ID";
 const CLIENT_SECRET: &str = "env:TAILSCALE_CLIENT_SECRET";
 
+/// Kind of a terminal, from the variable TERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TerminalKind {
+    /// Lines can be redrawn in place.
+    Redrawable,
+    /// Lines can only be added.
+    Dumb,
+}
+
+impl TerminalKind {
+    fn of(term: Option<&str>) -> Self {
+        if term == Some("dumb") { Self::Dumb } else { Self::Redrawable }
+    }
+}
+
 /// Settings from flags, environment variables and defaults.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -55,8 +70,8 @@ pub(crate) struct Settings {
     pub(crate) log: String,
     /// Colours are allowed on terminals.
     pub(crate) colour: bool,
-    /// A terminal can be redrawn in place.
-    pub(crate) can_redraw: bool,
+    /// Kind of the terminal, if there is one.
+    pub(crate) terminal: TerminalKind,
     /// Files that workflows can inline.
     pub(crate) includes: IncludeScope,
     /// Format of the output.
@@ -131,7 +146,7 @@ impl Settings {
                 .map_or(DEFAULT_LEASE, Duration::from_millis),
             log: flags.log.or_else(|| variables.text("STARGATE_LOG")).unwrap_or_else(|| "warn".into()),
             colour: variables.text("NO_COLOR").is_none() && variables.text("TERM").as_deref() != Some("dumb"),
-            can_redraw: variables.text("TERM").as_deref() != Some("dumb"),
+            terminal: TerminalKind::of(variables.text("TERM").as_deref()),
             includes: if flags.outer_includes { IncludeScope::Anywhere } else { IncludeScope::Folder },
             output: flags.output,
             verbose: flags.verbose,

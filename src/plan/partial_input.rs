@@ -97,7 +97,7 @@ impl PartialInput {
         let mut unknown: Option<EvaluationFailure> = None;
         let mut text = String::new();
         for part in parts {
-            match part.try_fill(&|expression: &CompiledExpression| evaluation.text(expression)) {
+            match part.try_fill(|expression: &CompiledExpression| evaluation.text(expression)) {
                 Ok(part) => text.push_str(&part),
                 Err(failure) => unknown = Some(together(unknown, failure)?),
             }

@@ -307,5 +307,8 @@ fn a_result_names_warnings_and_the_slowest_steps() {
     assert!(slowest.starts_with("slowest steps: nic "), "{ran:?}");
     let ran = program.expect(0, &[&RUN[..], &["-o", "json"]].concat());
     let result = ran.json_lines().pop().unwrap();
-    assert_eq!((&result["warnings"], result["slowest"].as_array().map(Vec::len)), (&Value::Array(vec![]), Some(3)));
+    assert_eq!(
+        (&result["step_warnings"], result["slowest"].as_array().map(Vec::len)),
+        (&Value::Array(vec![]), Some(3))
+    );
 }

@@ -97,7 +97,9 @@ impl Follower {
             events.push((line.at, EventKind::StepLog { step: line.step, line: line.text }));
         }
         events.sort_by_key(|(at, _)| *at); // stable: entries of one time keep their order
-        events.into_iter().for_each(|(at, kind)| adapter.report(Event { at, run: self.run.clone(), kind }));
+        for (at, kind) in events {
+            adapter.report(Event { at, run: self.run.clone(), kind });
+        }
         Ok(status)
     }
 
@@ -156,8 +158,8 @@ fn event(TimedEntry { at, entry }: &TimedEntry) -> Option<(UnixMillis, EventKind
         Entry::FinallyStarted { outcome } => EventKind::FinallyStarted { outcome },
         Entry::RunCreated { .. }
         | Entry::RunAcquired { .. }
-        | Entry::RunReopened
         | Entry::StepsReset { .. }
+        | Entry::RunReopened
         | Entry::TargetRecorded { .. }
         | Entry::Checkpointed { .. }
         | Entry::StepStopped { .. }

@@ -16,7 +16,7 @@ use crate::cli::{
 pub(super) const JSON_FORMAT: u32 = 1;
 
 /// Maximum length of a value that is shown as text, in characters.
-const MAX_VALUE_CHARS: usize = 100;
+const MAX_VALUE_CHARS: usize = 200;
 
 /// Kind of a change, from the values before and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,9 @@ pub(super) struct PlanCounts {
 impl PlanCounts {
     pub(super) fn new(forecasts: &[StepForecast]) -> Self {
         let mut counts = Self::default();
-        forecasts.iter().for_each(|forecast| counts.add(forecast));
+        for forecast in forecasts {
+            counts.add(forecast);
+        }
         counts
     }
 
@@ -175,11 +177,15 @@ pub(super) fn show(forecast: &StepForecast, width: usize) {
     let mut shows_values = false;
     match &forecast.forecast {
         Forecast::Previewed(Preview::Changes { differences, .. }) => {
-            differences.iter().for_each(|difference| line(&difference.to_string()));
+            for difference in differences {
+                line(&difference.to_string());
+            }
             shows_values = differences.iter().all(|difference| ChangeKind::of(difference) == ChangeKind::Create);
         }
         Forecast::Previewed(Preview::Replacement { forced_by, error }) => {
-            forced_by.iter().for_each(|difference| line(&format!("{difference} (forces replacement)")));
+            for difference in forced_by {
+                line(&format!("{difference} (forces replacement)"));
+            }
             line(&format!("until then the step fails: {}", error.hint.as_deref().unwrap_or(&error.message)));
         }
         Forecast::Unknown { .. } => shows_values = !only_reads,
@@ -189,7 +195,9 @@ pub(super) fn show(forecast: &StepForecast, width: usize) {
         | Forecast::Failed(_) => {}
     }
     if let Some(input) = input.as_ref().filter(|_| shows_values) {
-        value_lines(input).iter().for_each(|text| line(&format!("  {text}")));
+        for text in value_lines(input) {
+            line(&format!("  {text}"));
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl RunExplanation {
         let overtaken_by = runs::overtaken_by(journal, &stored.row, &plan).await?;
         let status = context.status(&stored.row);
         let running_until = context.running_until(status);
-        Ok(Self { status, owner, locks, overtaken_by, running_until, plan, state, stored })
+        Ok(Self { stored, plan, state, status, owner, locks, overtaken_by, running_until })
     }
 
     fn find(&self, name: &str) -> Result<StepId, Failure> {

@@ -14,7 +14,11 @@ pub(crate) use summary::{RunCounts, Summary};
 
 use std::time::Duration;
 
-use super::{args::Output, settings::Settings, ui};
+use super::{
+    args::Output,
+    settings::{Settings, TerminalKind},
+    ui,
+};
 
 /// Returns a view for output that is kept, such as that of a service: plain lines or JSON.
 pub(crate) fn plain(settings: &Settings, many: bool) -> Box<dyn EventView> {
@@ -40,7 +44,7 @@ pub(crate) fn for_settings(settings: &Settings, many: bool, estimate: Option<Dur
 
 /// Returns a live view on a terminal that can be redrawn, and plain lines otherwise.
 fn text(settings: &Settings, many: bool, estimate: Option<Duration>) -> Box<dyn EventView> {
-    if ui::is_terminal() && settings.can_redraw {
+    if ui::is_terminal() && settings.terminal == TerminalKind::Redrawable {
         Box::new(live_view::LiveView::new(many, settings.verbose, estimate))
     } else {
         Box::new(plain::PlainView::new(many, settings.verbose))

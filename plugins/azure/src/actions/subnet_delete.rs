@@ -88,7 +88,9 @@ impl Action for SubnetDelete {
     async fn preview(&self, cx: &ActionContext, input: &SubnetDeleteInput) -> Result<Preview, ActionError> {
         match self.read(cx, input).await? {
             None => Preview::unchanged(&SubnetDeleteOutput { deleted: false }),
-            Some(subnet) => Ok(Preview::changes(vec![Difference::new(subnet.id.label(), input.prefix.to_string(), Value::Null)])),
+            Some(subnet) => {
+                Ok(Preview::changes(vec![Difference::new(subnet.id.label(), input.prefix.to_string(), Value::Null)]))
+            }
         }
     }
 }

@@ -84,7 +84,11 @@ impl Action for DeviceDelete {
     async fn preview(&self, cx: &ActionContext, input: &DeviceDeleteInput) -> Result<Preview, ActionError> {
         match self.device(cx, input).await? {
             None => Preview::unchanged(&DeviceDeleteOutput { deleted: false }),
-            Some(device) => Ok(Preview::changes(vec![Difference::new(format!("device {}", device.name), device.node_id, Value::Null)])),
+            Some(device) => Ok(Preview::changes(vec![Difference::new(
+                format!("device {}", device.name),
+                device.node_id,
+                Value::Null,
+            )])),
         }
     }
 }
