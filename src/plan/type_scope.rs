@@ -32,8 +32,8 @@ pub(super) struct DeadReference {
 impl<'a> TypeScope<'a> {
     /// Creates the scope of all expressions that cannot use a loop variable.
     pub(super) fn of_scope(inlined: &'a InlinedWorkflow, scope: usize) -> Self {
-        let inliner = inlined.inliner(scope);
-        let is_finally = inliner.is_some_and(|(parent, step)| inlined.is_finally(parent, step));
+        let around = inlined.inliner(scope);
+        let is_finally = around.is_some_and(|(parent, step)| inlined.is_finally(parent, step));
         Self { inlined, scope, variable: None, is_finally }
     }
 

@@ -88,6 +88,8 @@ fn steps_under_finally_run_after_success_and_after_failure_and_hide_nothing() {
     program.expect(3, &["resume", "@latest"]);
     let again = entries(&program);
     assert_eq!(again.iter().filter(|entry| *entry == "started told").count(), 2, "the run has a second end");
+    let graph = program.expect(0, &["graph", "closing.yaml"]);
+    assert!(graph.out.contains("told     core.assert  at the end,\n"), "{graph:?}");
     let planned = program.expect(0, &["plan", "closing.yaml", "-i", "n=1"]);
     assert!(planned.out.contains("told     runs at the end, after success and failure"), "{planned:?}");
 }

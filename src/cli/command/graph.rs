@@ -42,7 +42,7 @@ fn to_json(outline: &Outline) -> Value {
             json!({
                 "name": step.name, "action": step.action, "needs": names(outline, step),
                 "for_each": step.for_each.is_some(), "conditional": step.when.is_some(),
-                "approval": step.approval.is_some(),
+                "approval": step.approval.is_some(), "allow_failure": step.allow_failure, "finally": step.is_finally,
             })
         })
         .collect();
@@ -73,7 +73,9 @@ fn marks(step: &PlannedStep) -> String {
     let each = if step.for_each.is_some() { "for each item, " } else { "" };
     let when = if step.when.is_some() { "conditional, " } else { "" };
     let approval = if step.approval.is_some() { "requires approval, " } else { "" };
-    format!("{each}{when}{approval}")
+    let failure = if step.allow_failure { "may fail, " } else { "" };
+    let finally = if step.is_finally { "at the end, " } else { "" };
+    format!("{each}{when}{approval}{failure}{finally}")
 }
 
 /// Prints the graph for Graphviz; an edge leads from a dependency to its dependent.
