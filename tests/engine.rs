@@ -1,10 +1,14 @@
 //! The engine over a real journal, with scripted actions.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+#[path = "engine/finally.rs"]
+mod finally;
 #[path = "engine/leases.rs"]
 mod leases;
 #[path = "engine/lists.rs"]
 mod lists;
+#[path = "engine/retries.rs"]
+mod retries;
 mod support;
 
 use std::{sync::Arc, time::Duration};

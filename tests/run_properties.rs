@@ -80,8 +80,8 @@ fn plans() -> impl Strategy<Value = Plan> {
             if kind < 2 {
                 step.needs_each = before(3).into_iter().filter(|&j| is_loop[j]).collect();
             }
-            step.allow_failure = bits >> 24 & 7 == 0;
-            step.scope = usize::from(bits >> 27 & 3 == 0);
+            step.allow_failure = (bits >> 24).is_multiple_of(8);
+            step.scope = usize::from((bits >> 27).is_multiple_of(4));
             if (bits >> 16).is_multiple_of(8) {
                 step.approval = Some(Template::Literal("continue?".into()));
             }

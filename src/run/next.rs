@@ -110,10 +110,19 @@ fn recover(planned: &PlannedStep, state: &RunState, step: StepId) -> Effect {
         unreachable!("the index contains only steps with an unknown outcome")
     };
     let attempt = Attempt { number: attempt.number + 1, ..*attempt };
-    match planned.recovery {
+    match recovery_of(planned, state, step) {
         Recovery::Find => Effect::Attempt { step, attempt, mode: AttemptMode::Find },
         Recovery::Repeat => Effect::Attempt { step, attempt, mode: AttemptMode::Run },
         Recovery::Ask => Effect::MarkInDoubt { step, error: owner_exited() },
+    }
+}
+
+/// Returns the handling of an unknown outcome. An action that finds an effect cannot tell that of
+/// an earlier execution from that of a step which was reset, unless it ensures a state.
+fn recovery_of(planned: &PlannedStep, state: &RunState, step: StepId) -> Recovery {
+    match planned.recovery {
+        Recovery::Find if state.resets(step) > 0 && !planned.is_repeatable() => Recovery::Ask,
+        recovery => recovery,
     }
 }
 
@@ -157,13 +166,14 @@ pub fn after_failure(
         return Entry::StepFailed { step: name, error, changes };
     };
     let is_unknown = error.kind == FailureKind::Unknown;
-    if is_unknown && *mode == AttemptMode::Run && planned.recovery == Recovery::Ask {
+    let recovery = recovery_of(planned, state, step);
+    if is_unknown && *mode == AttemptMode::Run && recovery == Recovery::Ask {
         return Entry::StepInDoubt { step: name, error, changes };
     }
     let attempt = Attempt { failures: attempt.failures + 1, ..*attempt };
     match retry_at(planned, attempt, &error, now, seed) {
         Some(until) => {
-            let mode = if is_unknown && planned.recovery == Recovery::Find { AttemptMode::Find } else { *mode };
+            let mode = if is_unknown && recovery == Recovery::Find { AttemptMode::Find } else { *mode };
             let to = AttemptTransition::BackingOff { until, mode, error };
             Entry::AttemptChanged { step: name, attempt, to, changes }
         }

@@ -69,7 +69,7 @@ impl StepRetry {
         }
         if is_selected {
             self.again.insert(name, state.attempts(id));
-        } else if !planned.is_finally && !(planned.for_each.is_some() && state.key(id).is_none()) {
+        } else if !(planned.is_finally || state.is_for_each(plan, id)) {
             let is_kept = !planned.is_repeatable() && matches!(state.state(id), StepState::Succeeded { .. });
             if is_kept { self.kept.push(name) } else { self.read_again.push(name) }
         }
