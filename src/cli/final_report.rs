@@ -2,8 +2,8 @@
 //!
 //! On a terminal it ends with a line for each group of step instances, one line that sums the run
 //! up, and the next command. JSON: `{event: "result", run, workflow, outcome, changed, steps_done,
-//! steps, duration_ms, outputs, failures, warnings, questions, groups, step_warnings, slowest, exit,
-//! hint}`.
+//! steps, duration_ms, outputs, failures, warnings, questions, groups, step_warnings, slowest,
+//! exit, hint}`.
 
 use std::time::Duration;
 
