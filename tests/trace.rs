@@ -515,7 +515,7 @@ fn kernel_faults() -> Vec<TraceFault> {
 const CILIUM_CONFIG: &str = "/api/v1/namespaces/kube-system/configmaps/cilium-config";
 
 /// Merges settings into the configuration of Cilium's agents; those that are null are removed.
-async fn configure_cilium(sim: &Sim, settings: Value) {
+async fn configure_cilium(sim: &Sim, settings: &Value) {
     outside::patch(sim, CILIUM_CONFIG, &json!({ "data": settings })).await;
 }
 
@@ -526,14 +526,14 @@ fn cilium_faults() -> Vec<TraceFault> {
             change(
                 concat!("source addresses replaced by Cilium: ", $what),
                 &["cilium"],
-                |sim| Box::pin(configure_cilium(sim, json!($settings))),
+                |sim| Box::pin(async { configure_cilium(sim, &json!($settings)).await }),
                 |sim| {
-                    Box::pin(configure_cilium(
-                        sim,
-                        json!({ "enable-ipv4-masquerade": "false", "enable-bpf-masquerade": null,
+                    Box::pin(async {
+                        let kept = json!({ "enable-ipv4-masquerade": "false", "enable-bpf-masquerade": null,
                             "egress-masquerade-interfaces": null, "ipv4-native-routing-cidr": null,
-                            "ipam": "delegated-plugin" }),
-                    ))
+                            "ipam": "delegated-plugin" });
+                        configure_cilium(sim, &kept).await;
+                    })
                 },
             )
         };
@@ -649,15 +649,15 @@ async fn settings_of_cilium_that_decide_nothing_known_are_unread() {
     let mut harness = deployed().await;
     let exempt = json!({ "enable-ipv4-masquerade": "true", "enable-bpf-masquerade": "true",
         "ipv4-native-routing-cidr": "10.244.0.0/16" });
-    configure_cilium(&harness.sim, exempt).await;
+    configure_cilium(&harness.sim, &exempt).await;
     assert!(is_alive(&harness.sim), "all pods are exempt");
     let (code, report) = trace(&mut harness, "10.244.0.9", "10.244.64.9").await;
     assert_eq!(code, Some(0), "{report:#}");
     let hidden = json!({ "enable-bpf-masquerade": null, "ipv4-native-routing-cidr": null });
-    configure_cilium(&harness.sim, hidden).await;
+    configure_cilium(&harness.sim, &hidden).await;
     let unread = unread_between_sites(&mut harness).await;
     assert!(unread[0].starts_with("ConfigMap cilium-config: enable-ipv4-masquerade=true"), "{unread:?}");
-    configure_cilium(&harness.sim, json!({ "enable-ipv4-masquerade": "false", "routing-mode": "tunnel" })).await;
+    configure_cilium(&harness.sim, &json!({ "enable-ipv4-masquerade": "false", "routing-mode": "tunnel" })).await;
     let unread = unread_between_sites(&mut harness).await;
     assert!(unread[0].contains("packets between nodes are encapsulated (vxlan)"), "{unread:?}");
     outside::delete(&harness.sim, CILIUM_CONFIG).await;

@@ -93,10 +93,11 @@ unpack() {
 }
 # settle NAME: the settings of the ConfigMap, as files
 settle() {
+  local settings
+  settings=$(kubectl get configmap cilium-config -n kube-system -o json | jq -er '.data | to_entries[] | "\(.key) \(.value)"') || return 1
   run_in "$1" sh -c 'mkdir -p /etc/cilium/config && rm -f /etc/cilium/config/*'
   # shellcheck disable=SC2016
-  kubectl get configmap cilium-config -n kube-system -o json | jq -r '.data | to_entries[] | "\(.key) \(.value)"' |
-    run_in "$1" sh -c 'while read -r key value; do printf %s "$value" > "/etc/cilium/config/$key"; done'
+  echo "$settings" | run_in "$1" sh -c 'while read -r key value; do printf %s "$value" > "/etc/cilium/config/$key"; done'
 }
 # A kernel without modules has them built in, which the agent reads from a list; clang is newer than the agent's sources.
 prepare() {
@@ -115,7 +116,7 @@ N
 }
 node() {
   local name=$1
-  unpack "$name"
+  unpack "$name" || return 1
   prepare "$name"
   run_in "$name" sh -eu <<N
 cat > /run/systemd/system/cilium.service <<U

@@ -36,14 +36,15 @@ impl AgentSettings {
         let native = setting("ipv4-native-routing-cidr").and_then(|value| value.parse().ok());
         // The source range of iptables rules is the node's pod CIDR, which the agent does not know
         // with a delegated plugin; `ip-masq-agent` has its own list of destinations.
-        let hides_sources = setting("ipam") == Some("delegated-plugin") || is_on("enable-ip-masq-agent", false);
+        let hides_sources = setting("ipam") == Some("delegated-plugin");
         let covers_all_sources =
             is_on("enable-bpf-masquerade", false) || setting("egress-masquerade-interfaces").is_some();
-        let masquerade = match is_on("enable-ipv4", true) && is_on("enable-ipv4-masquerade", true) {
-            false => Masquerade::Off,
-            true if is_on("enable-ip-masq-agent", false) => Masquerade::Unknown,
-            true if covers_all_sources || !hides_sources => Masquerade::On,
-            true => Masquerade::Unknown,
+        let masquerade = if !is_on("enable-ipv4", true) || !is_on("enable-ipv4-masquerade", true) {
+            Masquerade::Off
+        } else if is_on("enable-ip-masq-agent", false) || hides_sources && !covers_all_sources {
+            Masquerade::Unknown
+        } else {
+            Masquerade::On
         };
         Self { encapsulation: encapsulation(&setting), masquerade, native_routing_cidr: native }
     }
@@ -65,21 +66,21 @@ mod tests {
 
     use super::*;
 
-    fn of(data: Value) -> AgentSettings {
+    fn of(data: &Value) -> AgentSettings {
         AgentSettings::of(&json!({ "data": data }))
     }
 
     #[test]
     fn the_settings_of_aks_keep_sources_and_encapsulate_nothing() {
         let settings =
-            of(json!({ "routing-mode": "native", "enable-ipv4-masquerade": "false", "ipam": "delegated-plugin" }));
+            of(&json!({ "routing-mode": "native", "enable-ipv4-masquerade": "false", "ipam": "delegated-plugin" }));
         let kept = AgentSettings { encapsulation: None, masquerade: Masquerade::Off, native_routing_cidr: None };
         assert_eq!(settings, kept);
     }
 
     #[test]
     fn absent_settings_are_the_agents_defaults() {
-        let settings = of(json!({}));
+        let settings = of(&json!({}));
         assert_eq!(settings.encapsulation.as_deref(), Some("vxlan"));
         assert_eq!(settings.masquerade, Masquerade::On);
         assert_eq!(AgentSettings::of(&json!({})), settings, "a ConfigMap without data");
@@ -94,7 +95,7 @@ mod tests {
             (json!({ "routing-mode": "tunnel" }), Some("vxlan")),
             (json!({ "routing-mode": "native", "tunnel-protocol": "vxlan" }), None),
         ] {
-            assert_eq!(of(data.clone()).encapsulation.as_deref(), protocol, "{data}");
+            assert_eq!(of(&data).encapsulation.as_deref(), protocol, "{data}");
         }
     }
 
@@ -112,14 +113,14 @@ mod tests {
         ] {
             let mut data = delegated.clone();
             data.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-            assert_eq!(of(data).masquerade, masquerade, "{more}");
+            assert_eq!(of(&data).masquerade, masquerade, "{more}");
         }
     }
 
     #[test]
     fn the_native_prefix_is_read() {
-        let settings = of(json!({ "ipv4-native-routing-cidr": "10.244.0.0/16" }));
+        let settings = of(&json!({ "ipv4-native-routing-cidr": "10.244.0.0/16" }));
         assert_eq!(settings.native_routing_cidr.map(|prefix| prefix.to_string()).as_deref(), Some("10.244.0.0/16"));
-        assert_eq!(of(json!({ "ipv4-native-routing-cidr": "" })).native_routing_cidr, None);
+        assert_eq!(of(&json!({ "ipv4-native-routing-cidr": "" })).native_routing_cidr, None);
     }
 }

@@ -111,15 +111,12 @@ fn capability_admits(capability: &str, port: u16) -> Decision {
 
 /// Decides whether `*`, ports and ranges of ports admit a port.
 fn ports_admit(ports: &str, port: u16) -> Decision {
-    Decision::any(ports.split(',').map(|part| match part.trim() {
-        "*" => Decision::Admitted,
-        part => match part.split_once('-').unwrap_or((part, part)) {
-            (first, last) => match (first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
-                (Ok(first), Ok(last)) => Decision::of((first..=last).contains(&port)),
-                _ => Decision::Refused,
-            },
-        },
-    }))
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?)
+    };
+    let admits = |part: &str| part == "*" || range(part).is_some_and(|range| range.contains(&port));
+    Decision::of(ports.split(',').any(|part| admits(part.trim())))
 }
 
 /// Decides whether a selector means an end. Pods and machines behind a router have addresses only.
