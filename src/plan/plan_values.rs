@@ -150,7 +150,7 @@ impl ValueSource for PlanValues<'_> {
 
     fn unknown_steps(&self, target: &ReferenceTarget) -> Option<BTreeSet<usize>> {
         match target {
-            ReferenceTarget::Output { step } if self.context.skipped(*step) => None,
+            target if self.absence(target).is_some() => None,
             ReferenceTarget::Output { step } | ReferenceTarget::Skipped { step } => Some(BTreeSet::from([*step])),
             ReferenceTarget::Item | ReferenceTarget::ScopeItem { .. } => Some(BTreeSet::new()),
             ReferenceTarget::InlinedSkipped { scope } => Some(self.undecided_steps(&[*scope])),

@@ -43,13 +43,13 @@ pub(crate) const ALL: [Shipped; 10] = [
     Shipped::unmeasured("provision-aks-router"),
     Shipped::unmeasured("provision-dc"),
     Shipped::unmeasured("repave-worker"),
-    Shipped { sample: Some(12), ..Shipped::unmeasured("repave-site") },
+    Shipped { sample: Some(8), ..Shipped::unmeasured("repave-site") },
     SYNC,
     Shipped { label: "measured-sync", measured: true, ..SYNC },
     Shipped::unmeasured("remove-worker"),
-    Shipped { sample: Some(12), ..Shipped::unmeasured("remove-site") },
-    Shipped { sample: Some(6), ..Shipped::unmeasured("teardown") },
-    Shipped { sample: Some(4), ..DEPLOY },
+    Shipped { sample: Some(8), ..Shipped::unmeasured("remove-site") },
+    Shipped { sample: Some(4), ..Shipped::unmeasured("teardown") },
+    Shipped { sample: Some(3), ..DEPLOY },
 ];
 
 pub(crate) const SYNC: Shipped = Shipped::unmeasured("sync-pod-routes");
@@ -88,8 +88,8 @@ impl Shipped {
     pub(crate) fn drifts(self) -> usize {
         match self.label {
             "measured-sync" | "teardown" => 0,
-            "repave-site" | "remove-site" => 12,
-            "deploy" => 4,
+            "repave-site" | "remove-site" => 6,
+            "deploy" => 2,
             "sync-pod-routes" => 160,
             "provision-aks-router" | "repave-worker" => 80,
             _ => 40,

@@ -50,9 +50,9 @@ fn evaluated(certain: Option<Value>, expression: &str) -> (Value, Vec<(String, B
         "name: w\ninputs:\n  key: {{type: string}}\nsteps:\n  a: {{uses: test.note.write, with: {{}}}}\n  b:\n    uses: test.note.write\n    with: {{value: {{known: \"${{{{ inputs.key }}}}\", other: \"{expression}\"}}}}\n"
     );
     let plan = plan(&text, json!({ "key": "k" }));
-    let compiled = CompiledPlan::new(Arc::new(plan)).unwrap();
+    let compiled = CompiledPlan::new(Arc::new(plan)).expect("a plan");
     let context = Certain { a: certain.map(|value| json!({ "value": value })), undecided: false };
-    let input = compiled.partial_input(index(&compiled, "b"), None, &context).unwrap();
+    let input = compiled.partial_input(index(&compiled, "b"), None, &context).expect("an input");
     assert_eq!(input.value["value"]["known"], "k", "a value that inputs decide is known in any case");
     (input.value["value"]["other"].clone(), input.unknown)
 }
@@ -102,8 +102,8 @@ fn an_expression_that_does_not_need_an_unknown_value_is_known() {
 #[test]
 fn a_step_that_may_be_skipped_is_not_taken_for_an_executed_one() {
     let text = "name: w\nsteps:\n  a: {uses: test.nop.run, with: {}}\n  b:\n    uses: test.note.write\n    with: {value: \"${{ steps.a.skipped }}\"}\n";
-    let compiled = CompiledPlan::new(Arc::new(plan(text, json!({})))).unwrap();
-    let input = |undecided| compiled.partial_input(1, None, &Certain { a: None, undecided }).unwrap();
+    let compiled = CompiledPlan::new(Arc::new(plan(text, json!({})))).expect("a plan");
+    let input = |undecided| compiled.partial_input(1, None, &Certain { a: None, undecided }).expect("an input");
     assert_eq!(input(false).value["value"], false);
     assert_eq!(input(true).unknown, [("/value".to_owned(), BTreeSet::from([0]))]);
 }

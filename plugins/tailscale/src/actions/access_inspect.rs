@@ -19,7 +19,8 @@ const LABEL: &str = "access rules of the tailnet";
 /// Action `tailscale.access.inspect`: reads whether the access rules of the tailnet admit a
 /// connection.
 ///
-/// A policy that may not be read is named as unread. The policy itself is not part of the output.
+/// A policy that may not be read is named as unread. A server that shows no policy to any client
+/// has none to read. The policy itself is not part of the output.
 pub(crate) struct AccessInspect {
     client: Arc<TailscaleClient>,
 }
@@ -54,7 +55,8 @@ pub(crate) struct ConnectionEnd {
 /// Decision of the access rules, in the form of the input of `routes.path.trace`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AccessInspectOutput {
-    /// True if a rule admits the connection, false if none does; `null` if it is not known.
+    /// True if a rule admits the connection, false if none does; `null` if it is not known, or if
+    /// the server shows no policy.
     pub admitted: Option<bool>,
     /// Parts of the policy that were not read or not evaluated, each with the reason.
     pub unread: Vec<String>,
@@ -104,7 +106,8 @@ impl Action for AccessInspect {
         match self.client.get::<Value>(cx, &path, &[]).await {
             Ok(policy) => Ok(AccessInspectOutput::of(decide(&policy, &input.flow()))),
             Err(error) if error.is_unsupported() => {
-                Ok(AccessInspectOutput::unread("the coordination server does not show its policy"))
+                cx.log(format!("{LABEL}: the coordination server does not show its policy"));
+                Ok(AccessInspectOutput::default())
             }
             Err(error) if error.is_forbidden() => Ok(AccessInspectOutput::unread(
                 "the tailscale OAuth client needs the scope policy_file:read to read the policy",
