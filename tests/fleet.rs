@@ -240,6 +240,20 @@ async fn surfaces(harness: &Harness) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_workers_than_a_site_has_room_for_are_refused_before_the_first_write() {
+    let mut harness = Harness::new(&[]).await;
+    harness.log = "warn";
+    let mut inputs = inputs::of("deploy", &WorldFacts::of(&harness.sim).await);
+    inputs["sites"][1]["pod_block"] = json!("10.244.128.0/24");
+    let before = writes(&harness);
+    let code = harness.run_with_inputs(&["run", "workflow"], "deploy", &inputs).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    let reason = "pod CIDR 10.244.128.0/24 of site lyon has room for 1 workers with a /24 each, not for 2";
+    assert!(harness.last_output().contains(reason), "{}", harness.last_output());
+    assert_eq!(writes(&harness), before, "{}", harness.last_output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_file_of_a_deployment_serves_the_other_workflows() {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";

@@ -7,7 +7,7 @@ use crate::{
     addresses::{site_address_conflicts, site_subnet_conflict},
     compute::conflicts,
     conflict::{Conflict, ConflictParty},
-    facts::{AksSite, Datacenter, Facts, Strategy},
+    facts::{AksSite, Datacenter, Facts, NodeFacts, Strategy},
     overlap::site_prefix_conflicts,
 };
 
@@ -30,6 +30,10 @@ pub(crate) struct SiteCheckInput {
     /// Other datacenters of the deployment.
     #[serde(default)]
     sites: Vec<Datacenter>,
+    /// Prefix length of each worker's pod CIDR, to check that the site pod CIDR has one for each
+    /// [default: that is not checked].
+    #[serde(default)]
+    pod_cidr_length: Option<u8>,
 }
 
 /// No output: the site has no conflict.
@@ -59,18 +63,32 @@ impl Action for SiteCheck {
 }
 
 impl SiteCheckInput {
+    /// Conflict of a site pod CIDR that has too few pod CIDRs for the workers. Those outside of it
+    /// need no room.
+    fn room_conflict(&self) -> Option<Conflict> {
+        let Datacenter { name, pod_block, workers, .. } = &self.site;
+        let length = self.pod_cidr_length?;
+        let room = 1_u64.checked_shl(u32::from(length.checked_sub(pod_block.prefix_len())?)).unwrap_or(u64::MAX);
+        let is_inside = |worker: &&NodeFacts| worker.pod_cidr.is_none_or(|pod_cidr| pod_block.contains(&pod_cidr));
+        let needed = workers.iter().filter(is_inside).count();
+        let message = format!(
+            "pod CIDR {pod_block} of site {name} has room for {room} workers with a /{length} each, not for {needed}"
+        );
+        (needed as u64 > room).then(|| Conflict::new(message, "give the site a larger pod CIDR, or fewer workers"))
+    }
+
     /// Conflicts of the new site and, with the cluster, those that stop each workflow.
     fn conflicts(&self) -> Vec<Conflict> {
-        let subnet = site_subnet_conflict(&self.site);
+        let subnet = site_subnet_conflict(&self.site).into_iter().chain(self.room_conflict());
         let Some(aks) = &self.aks else {
             let found = site_prefix_conflicts(&self.site).into_iter().chain(site_address_conflicts(&self.site));
-            return subnet.into_iter().chain(found.map(|found| found.conflict)).collect();
+            return subnet.chain(found.map(|found| found.conflict)).collect();
         };
         let sites: Vec<Datacenter> = self.sites.iter().chain([&self.site]).cloned().collect();
         let new = ConflictParty::Site(sites.len() - 1);
         let facts = Facts { aks: aks.clone(), sites, strategy: Strategy::default(), others: Vec::new() };
         let found = conflicts(&facts).into_iter();
         let found = found.filter(|found| !found.is_of_aks_node() || found.parties.contains(&new));
-        subnet.into_iter().chain(found.map(|found| found.conflict)).collect()
+        subnet.chain(found.map(|found| found.conflict)).collect()
     }
 }

@@ -99,6 +99,23 @@ async fn a_new_site_is_checked_without_the_cluster() {
 }
 
 #[tokio::test]
+async fn a_site_pod_cidr_needs_room_for_each_worker() {
+    let refused = |length: u8| async move {
+        let mut registry = Registry::default();
+        register(&mut registry);
+        let mut site = log().sites.remove(0);
+        site.workers.iter_mut().for_each(|worker| worker.pod_cidr = None);
+        let input = json!({ "site": site, "pod_cidr_length": length });
+        let cx = ActionContext::detached("site", Arc::new(Secrets::default()));
+        let result = registry.find("routes.site.check").unwrap().run(&cx, input).await;
+        result.err().map(|error| error.message).unwrap_or_default()
+    };
+    assert_eq!(refused(19).await, "", "two workers, and room for two");
+    let expected = "pod CIDR 10.244.64.0/18 of site dc has room for 1 workers with a /18 each, not for 2";
+    assert_eq!(refused(18).await, expected);
+}
+
+#[tokio::test]
 async fn a_new_site_must_not_collide_with_an_aks_node_but_is_not_refused_for_one_that_has_no_routes() {
     let error = refused_site(false, |facts| facts.aks.nodes[1].pod_cidr = Some(net("10.244.70.0/24"))).await;
     assert!(error.contains("AKS node aks-1, 10.244.70.0/24, is inside pod CIDR of site dc"), "{error}");
