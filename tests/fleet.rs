@@ -248,7 +248,7 @@ async fn more_workers_than_a_site_has_room_for_are_refused_before_the_first_writ
     let before = writes(&harness);
     let code = harness.run_with_inputs(&["run", "workflow"], "deploy", &inputs).await;
     assert_eq!(code, Some(3), "{}", harness.last_output());
-    let reason = "pod CIDR 10.244.128.0/24 of site lyon has room for 1 workers with a /24 each, not for 2";
+    let reason = "pod CIDR 10.244.128.0/24 of site lyon has 1 × /24, fewer than the site has workers: 2";
     assert!(harness.last_output().contains(reason), "{}", harness.last_output());
     assert_eq!(writes(&harness), before, "{}", harness.last_output());
 }

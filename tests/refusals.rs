@@ -67,10 +67,10 @@ async fn a_site_with_colliding_addresses_is_refused_before_any_write() {
     refused(&mut harness, &services, "site_fits", &[expected]).await;
     let nodes = json!({ "pod_block": "10.244.0.0/18" });
     refused(&mut harness, &nodes, "site_fits", &["pod CIDR of AKS node", "is inside pod CIDR of site dc"]).await;
-    // Only the registry of pod CIDRs shows these.
     let full = json!({ "pod_block": "10.244.64.0/24" });
-    let expected = "pod CIDR 10.244.64.0/24 of site \"dc\" has no free /24 left for node \"worker-2\"";
-    refused(&mut harness, &full, "pod_blocks", &[&expected.replace('"', "\\\"")]).await;
+    let expected = "pod CIDR 10.244.64.0/24 of site dc has 1 × /24, fewer than the site has workers: 2";
+    refused(&mut harness, &full, "inputs_fit", &[expected]).await;
+    // Only the registry of pod CIDRs shows this.
     let unfinished = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "stargate-pod-cidrs" },
         "data": { "dc-unfinished": r#"{"block":"10.244.96.0/19","allocations":{}}"# } });
     outside::create(&harness.sim, "/api/v1/namespaces/kube-system/configmaps", &unfinished).await;

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A whole deployment of two sites by one run of `deploy`, and a rolling repave of its workers, on real machines.
+# A whole deployment of two sites by one run of `deploy`, a rolling repave of its workers, its removal, and all of it again, on real
+# machines.
 #
 # fleet.sh [--keep]
 #   --keep      leaves all of it up; down.sh ends it
@@ -9,7 +10,7 @@ keep=''
 case ${1:-} in
 --keep) keep=yes ;;
 '') ;;
-*) sed -n '2,5s/^# \?//p' "$0" >&2; exit 64 ;;
+*) sed -n '2,6s/^# \?//p' "$0" >&2; exit 64 ;;
 esac
 . "$HERE/steps.sh"
 . "$HERE/runs.sh"
@@ -52,6 +53,18 @@ rolled() {
   jq -r 'select(.event == "step_started" or .event == "step_succeeded").step' "$LOGS/rolling.log" | sed 's/^repave\[\([^]]*\)\].*/\1/' | uniq > "$RUN/rolled"
   same "worker-1 worker-2" "$(paste -sd' ' "$RUN/rolled")"
 }
+teardown() {
+  cluster_arguments teardown cluster_resource_group
+  printf '%s\0' --input router_subnet=10.237.0.0/24 --input sites="$(sites)" --input force=true
+}
+nothing_left() {
+  same '' "$(arm GET resourcegroups | jq -r '.value[].name' | grep -E -e '-(dc|north)$')"
+  same '' "$(arm GET resources | jq -r '.value[] | select((.tags // {})["stargate-owner"]).id')"
+  same '' "$(kubectl get nodes -o name | grep -v /aks-)"
+  same '' "$(kubectl get crd -o name | grep stargate)"
+  same '' "$(kubectl get leases,configmaps,serviceaccounts,roles,rolebindings -n kube-system -o name | grep stargate)"
+  same '' "$(kubectl get clusterroles,clusterrolebindings -o name | grep stargate)"
+}
 
 claim
 trap finish EXIT
@@ -64,4 +77,9 @@ check "deploy again: nothing changed, nothing was written anywhere" again deploy
 check "repave-site: two workers, one after the other" rolled
 check "25 of 25 pod pairs answer after it" all_pairs 25
 check "deploy again: nothing changed" again deployment
+check "teardown: all of it is removed" complete teardown teardown
+check "nothing of the deployment is left in Azure and in the cluster" nothing_left
+check "teardown again: nothing changed, nothing was written anywhere" again teardown
+check "deploy: all of it is made again" complete anew deployment
+check "25 of 25 pod pairs answer as before" all_pairs 25
 [ "$failed" = 0 ]

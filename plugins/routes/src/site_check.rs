@@ -72,7 +72,7 @@ impl SiteCheckInput {
         let is_inside = |worker: &&NodeFacts| worker.pod_cidr.is_none_or(|pod_cidr| pod_block.contains(&pod_cidr));
         let needed = workers.iter().filter(is_inside).count();
         let message = format!(
-            "pod CIDR {pod_block} of site {name} has room for {room} workers with a /{length} each, not for {needed}"
+            "pod CIDR {pod_block} of site {name} has {room} × /{length}, fewer than the site has workers: {needed}"
         );
         (needed as u64 > room).then(|| Conflict::new(message, "give the site a larger pod CIDR, or fewer workers"))
     }

@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use stargate::plan::{CompiledPlan, EvaluateError, EvaluationContext, PartialInput, Plan, PlannedStep};
 use stargate_sdk::{
-    ActionContext, ActionError, AttemptSink, Circuits, ContextParts, DynAction, Nature, Preview, Recovery, Registry,
-    RunLease, Secrets,
+    ActionContext, ActionError, AttemptSink, Circuits, ContextParts, DynAction, Nature, Preview, Registry, RunLease,
+    Secrets,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -315,7 +315,7 @@ impl Forecaster<'_> {
     async fn preview(&self, step: usize, key: Option<&str>, action: &dyn DynAction, input: Value) -> Forecast {
         // An action that only reads would observe the state before the changes of earlier steps.
         let before = self.known.pending_before(self.compiled.plan(), step);
-        if self.compiled.plan().steps[step].recovery == Recovery::Repeat && !before.is_empty() {
+        if self.compiled.plan().steps[step].nature == Nature::Observe && !before.is_empty() {
             return Forecast::Unknown { after: self.names(&before), message: None };
         }
         let cx = context(self.secrets, self.known.run_id(), self.name(step, key), &self.circuits);

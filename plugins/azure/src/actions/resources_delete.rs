@@ -132,7 +132,7 @@ impl Action for ResourcesDelete {
     async fn preview(&self, cx: &ActionContext, input: &OwnedResourcesInput) -> Result<Preview, ActionError> {
         let owned = Owned::read(&self.0, cx, input).await?;
         let group = owned.group.iter().filter(|_| owned.others.is_empty());
-        let deletion = |object: &ArmObject| Difference::new(object.id.label(), "there", Value::Null);
+        let deletion = |object: &ArmObject| Difference::new(object.id.label(), "exists", Value::Null);
         let differences: Vec<Difference> = owned.resources.iter().chain(group).map(deletion).collect();
         if differences.is_empty() {
             return Preview::unchanged(&ResourcesDeleteOutput { deleted: Vec::new(), kept: owned.others });

@@ -120,7 +120,7 @@ impl Action for VirtualMachineDelete {
 
     async fn preview(&self, cx: &ActionContext, input: &MachineDeleteInput) -> Result<Preview, ActionError> {
         let existing = [self.machine(cx, input).await?, self.interface(cx, input).await?];
-        let deletion = |object: &ArmObject| Difference::new(object.id.label(), "there", Value::Null);
+        let deletion = |object: &ArmObject| Difference::new(object.id.label(), "exists", Value::Null);
         let differences: Vec<Difference> = existing.iter().flatten().map(deletion).collect();
         if differences.is_empty() {
             return Preview::unchanged(&MachineDeleteOutput { deleted: Vec::new() });

@@ -111,7 +111,7 @@ async fn a_site_pod_cidr_needs_room_for_each_worker() {
         result.err().map(|error| error.message).unwrap_or_default()
     };
     assert_eq!(refused(19).await, "", "two workers, and room for two");
-    let expected = "pod CIDR 10.244.64.0/18 of site dc has room for 1 workers with a /18 each, not for 2";
+    let expected = "pod CIDR 10.244.64.0/18 of site dc has 1 × /18, fewer than the site has workers: 2";
     assert_eq!(refused(18).await, expected);
 }
 
