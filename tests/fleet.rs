@@ -301,6 +301,21 @@ async fn a_site_in_use_by_another_party_is_not_removed_in_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_is_being_removed_is_completed_only_after_its_removal() {
+    let mut harness = deployed().await;
+    let leaving = json!({ "metadata": { "annotations": { "stargate.io/leaving": "true" } } });
+    outside::patch(&harness.sim, "/apis/stargate.io/v1alpha1/sites/dc", &leaving).await;
+    let inputs = inputs::of("provision-dc", &WorldFacts::of(&harness.sim).await);
+    let code = harness.run_with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
+    assert_eq!(code, Some(3), "{}", harness.last_output());
+    assert!(harness.last_output().contains("site dc is being removed"), "{}", harness.last_output());
+    harness.run_to_success("sync-pod-routes").await;
+    harness.run_to_success("remove-site").await;
+    let code = harness.run_with_inputs(&["run", "workflow"], "provision-dc", &inputs).await;
+    assert_eq!(code, Some(0), "{}", harness.last_output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_removed_completely_and_made_again_as_it_was() {
     let mut harness = Harness::new(&[]).await;
     harness.log = "warn";

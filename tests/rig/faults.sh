@@ -77,7 +77,7 @@ first_line() {
   advertisement) echo 'advertised_route|aks-router|device of dc-router' ;;
   approval) echo 'approved_route|aks-router|device of dc-router' ;;
   route) echo 'route_table|aks-node*|route table stargate-workers-rt' ;;
-  down) echo 'tailscaled device|aks-router|(tailscaled on|device of) dc-router' ;;
+  down) echo 'tailscaled device|aks-router dc-router|(tailscaled on|device of) dc-router' ;;
   stopped) echo 'tailscaled device|aks-router dc-router|(tailscaled on|device of) aks-router' ;;
   esac
 }
