@@ -44,6 +44,9 @@ pub(crate) struct InventoryReadOutput {
     /// Names of the sites that are being removed. They and their machines are in no other list.
     #[serde(default)]
     pub leaving: Vec<String>,
+    /// Node ids of the routers of these sites in the tailnet.
+    #[serde(default)]
+    pub leaving_devices: Vec<String>,
 }
 
 /// Registered object that cannot be used.
@@ -237,6 +240,7 @@ fn output(inventory: &Inventory) -> Result<InventoryReadOutput, ActionError> {
             .collect(),
         invalid: inventory.invalid.iter().map(InvalidRegistration::from).collect(),
         leaving: inventory.leaving.clone(),
+        leaving_devices: inventory.leaving_devices.clone(),
     })
 }
 

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stargate_client::Prefix;
-use stargate_kubernetes_client::{KubeClient, SERVERS, SITES, json::name};
+use stargate_kubernetes_client::{
+    KubeClient, SERVERS, SITES,
+    json::{name, text},
+};
 use stargate_sdk::{ActionContext, ActionError};
 
 use crate::inventory::{AdvertisedUnit, STRATEGY_ANNOTATION, aks_site_object};
@@ -32,6 +35,9 @@ pub(crate) struct Inventory {
     /// Names of the sites that are being removed. They and their machines are in no other field: no
     /// route leads to them.
     pub(crate) leaving: Vec<String>,
+    /// Node ids of the routers of these sites, which are devices of the tailnet until they are
+    /// deleted.
+    pub(crate) leaving_devices: Vec<String>,
 }
 
 /// `Site` or `Server` object that cannot be used.
@@ -202,11 +208,14 @@ impl Inventory {
         let strategy = AdvertisedUnit::recorded(sites).map_err(|word| strategy_error(sites, word))?;
         let (leaving, sites): (Vec<_>, Vec<_>) = sites.iter().partition(|site| is_leaving(site));
         let leaving: Vec<String> = leaving.into_iter().map(|site| name(site).to_owned()).collect();
-        let is_kept = |server: &&Value| !leaving.iter().any(|site| server["spec"]["site"] == site.as_str());
+        let is_leaving = |server: &&Value| leaving.iter().any(|site| server["spec"]["site"] == site.as_str());
+        let (left, servers): (Vec<_>, Vec<_>) = servers.iter().partition(is_leaving);
+        let leaving_devices = left.into_iter().filter_map(|server| text(server, "/spec/nodeID")).map(str::to_owned);
+        let leaving_devices = leaving_devices.collect();
         let mut invalid = vec![];
         let sites = specs("Site", sites, &mut invalid);
-        let servers = specs("Server", servers.iter().filter(is_kept), &mut invalid);
-        let mut inventory = Self { sites, servers, strategy, invalid, leaving };
+        let servers = specs("Server", servers, &mut invalid);
+        let mut inventory = Self { sites, servers, strategy, invalid, leaving, leaving_devices };
         inventory.reject_servers();
         inventory.reject_sites();
         inventory.check_aks()?;
@@ -411,7 +420,10 @@ mod tests {
         dc["metadata"]["annotations"] = json!({LEAVING_ANNOTATION: "true"});
         let servers = [object("r", &router("aks")), object("d", &router("dc"))];
         let inventory = Inventory::parse(&[own, dc], &servers).expect("one site of type aks");
-        assert_eq!(inventory.leaving, ["dc"]);
+        assert_eq!(
+            (inventory.leaving.as_slice(), inventory.leaving_devices.as_slice()),
+            (&["dc".into()][..], &["n1".into()][..])
+        );
         assert_eq!(inventory.servers.keys().collect::<Vec<_>>(), ["r"]);
         inventory.check_complete().expect("its machines are not invalid");
     }
