@@ -275,6 +275,11 @@ async fn what_another_party_has_created_is_kept_with_its_group() {
     parties::write(&harness.sim, DC_GROUP, "routeTables/company-rt", table).await;
     assert_eq!(deploy(&mut harness, &["down", "--yes"]).await, Some(0), "{}", harness.last_output());
     let left = surfaces(&harness).await;
+    assert!(
+        harness.last_output().contains("is kept, with resources of others: 1, such as"),
+        "{}",
+        harness.last_output()
+    );
     let of_site: Vec<_> = left.iter().filter(|name| name.contains(DC_GROUP)).collect();
     assert_eq!(of_site.len(), 2, "the table and its group: {of_site:?}");
     assert!(left.iter().all(|name| !name.contains("stargate-aks-e2e-7-lyon")), "{left:?}");

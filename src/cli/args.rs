@@ -116,9 +116,9 @@ pub(crate) enum CliCommand {
         what: RunCommand,
     },
     /// Create or complete the deployment that stargate.yaml describes
-    Up(UpArgs),
+    Up(DeploymentArgs),
     /// Remove the deployment that stargate.yaml describes: all that is part of it, and nothing else
-    Down(DownArgs),
+    Down(DeploymentArgs),
     /// Resume an interrupted or failed run
     Resume(ResumeArgs),
     /// Execute a step of a run again, with all that depends on it
@@ -251,6 +251,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration_ms(text).map(Duration::from_millis).ok_or_else(|| "expected a duration such as 30s, 10m or 1h30m".into())
 }
 
+/// Arguments of the commands that execute runs.
+#[derive(Debug, Args)]
+pub(crate) struct ExecutionArgs {
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
+    #[command(flatten)]
+    pub(crate) limit: TimeoutArgs,
+}
+
 /// Arguments of `run workflow`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -268,11 +279,7 @@ pub(crate) struct RunArgs {
     #[arg(long, short)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) parallel: ParallelArgs,
-    #[command(flatten)]
-    pub(crate) locks: LockArgs,
-    #[command(flatten)]
-    pub(crate) limit: TimeoutArgs,
+    pub(crate) execution: ExecutionArgs,
 }
 
 /// Arguments of `resume`.
@@ -292,11 +299,7 @@ pub(crate) struct ResumeArgs {
     #[arg(long, requires = "run")]
     pub(crate) overtaken: bool,
     #[command(flatten)]
-    pub(crate) parallel: ParallelArgs,
-    #[command(flatten)]
-    pub(crate) locks: LockArgs,
-    #[command(flatten)]
-    pub(crate) limit: TimeoutArgs,
+    pub(crate) execution: ExecutionArgs,
 }
 
 /// Arguments of `retry`.
@@ -315,11 +318,7 @@ pub(crate) struct RetryArgs {
     #[arg(long)]
     pub(crate) overtaken: bool,
     #[command(flatten)]
-    pub(crate) parallel: ParallelArgs,
-    #[command(flatten)]
-    pub(crate) locks: LockArgs,
-    #[command(flatten)]
-    pub(crate) limit: TimeoutArgs,
+    pub(crate) execution: ExecutionArgs,
 }
 
 /// Format of a schedule for another program.
@@ -359,11 +358,7 @@ pub(crate) struct ScheduleArgs {
     #[arg(long, value_name = "FORMAT", conflicts_with = "once")]
     pub(crate) print: Option<ScheduleFormat>,
     #[command(flatten)]
-    pub(crate) parallel: ParallelArgs,
-    #[command(flatten)]
-    pub(crate) locks: LockArgs,
-    #[command(flatten)]
-    pub(crate) limit: TimeoutArgs,
+    pub(crate) execution: ExecutionArgs,
 }
 
 /// Arguments of `why`.
@@ -507,21 +502,7 @@ pub(crate) struct PlanArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Arguments of `up`.
-#[derive(Debug, Args)]
-pub(crate) struct UpArgs {
-    #[command(flatten)]
-    pub(crate) deployment: DeploymentArgs,
-}
-
-/// Arguments of `down`.
-#[derive(Debug, Args)]
-pub(crate) struct DownArgs {
-    #[command(flatten)]
-    pub(crate) deployment: DeploymentArgs,
-}
-
-/// Arguments of the commands that change a whole deployment.
+/// Arguments of `up` and `down`.
 #[derive(Debug, Args)]
 pub(crate) struct DeploymentArgs {
     #[command(flatten)]
@@ -534,11 +515,7 @@ pub(crate) struct DeploymentArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) parallel: ParallelArgs,
-    #[command(flatten)]
-    pub(crate) locks: LockArgs,
-    #[command(flatten)]
-    pub(crate) limit: TimeoutArgs,
+    pub(crate) execution: ExecutionArgs,
 }
 
 /// Arguments of `verify`.

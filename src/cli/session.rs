@@ -13,7 +13,7 @@ use stargate_sdk::{Registry, Secrets};
 
 use super::{
     Failure, Settings,
-    args::{LockArgs, Output, TimeoutArgs},
+    args::{ExecutionArgs, Output, TimeoutArgs},
     exit::Exit,
     final_report, format, hint, journals,
     reporter::{EventView, ReporterAdapter, Summary},
@@ -110,9 +110,9 @@ impl Session {
         }
     }
 
-    /// Sets the time to wait for locks, from the command line.
-    pub(crate) fn with_lock_timeout(self, args: &LockArgs) -> Self {
-        Self { lock_timeout: args.wait_for_locks.unwrap_or_default(), ..self }
+    /// Sets the time to wait for locks and the maximum duration, from the command line.
+    pub(crate) fn limited(self, args: &ExecutionArgs) -> Self {
+        Self { lock_timeout: args.locks.wait_for_locks.unwrap_or_default(), ..self.with_timeout(&args.limit) }
     }
 
     /// Sets the maximum duration, from the command line.

@@ -199,7 +199,7 @@ impl Engine {
     }
 
     /// Acquires the run as [`Engine::resume_with`] does, and executes a step again with all that
-    /// depends on it, whatever their results. What else is stale is obtained again as after an
+    /// depends on it, with any result. What else is stale is obtained again as after an
     /// interruption, and other results are kept. A run that has succeeded is opened again.
     ///
     /// `step` is the name of a step or instance, or of a step that includes a workflow.

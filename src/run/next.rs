@@ -117,8 +117,8 @@ fn recover(planned: &PlannedStep, state: &RunState, step: StepId) -> Effect {
     }
 }
 
-/// Returns the handling of an unknown outcome. An action that finds an effect cannot tell that of
-/// an earlier execution from that of a step which was reset, unless it ensures a state.
+/// Returns the handling of an unknown outcome. An action that finds an effect cannot distinguish
+/// that of an earlier execution from that of a step which was reset, unless it ensures a state.
 fn recovery_of(planned: &PlannedStep, state: &RunState, step: StepId) -> Recovery {
     match planned.recovery {
         Recovery::Find if state.resets(step) > 0 && !planned.is_repeatable() => Recovery::Ask,

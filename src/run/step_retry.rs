@@ -9,7 +9,7 @@ use crate::plan::Plan;
 pub struct StepRetry {
     /// Names of the steps that are executed again, with the number of attempts that each has had.
     again: BTreeMap<String, u32>,
-    /// Names of steps before or beside these whose result is obtained again, as after an
+    /// Names of other steps whose result is obtained again, as after an
     /// interruption, or that have no result yet.
     pub read_again: Vec<String>,
     /// Names of steps whose result is kept.

@@ -47,9 +47,9 @@ pub(crate) struct OwnedResourcesInput {
 pub(crate) struct Owned {
     /// In the order in which they can be deleted.
     pub(crate) resources: Vec<ArmObject>,
-    /// The group, if it is to be deleted once it is empty.
+    /// The group, if it is deleted once it is empty.
     pub(crate) group: Option<ArmObject>,
-    /// Ids of the group's other resources.
+    /// Ids of the group's other resources, if the group is deleted without them.
     pub(crate) others: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Owned {
         }
         resources.iter().try_for_each(|network| check_users(network, &resources))?;
         let group = Some(group).filter(|group| input.delete_group && group.is_owned_by(&input.owner));
-        let others = if group.is_some() { others(arm, cx, &id, &resources).await? } else { Vec::new() };
+        let others = if input.delete_group { others(arm, cx, &id, &resources).await? } else { Vec::new() };
         Ok(Self { resources, group, others })
     }
 }

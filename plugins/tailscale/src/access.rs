@@ -39,7 +39,7 @@ impl Decision {
         if admits { Self::Admitted } else { Self::Refused }
     }
 
-    /// Both must admit.
+    /// Decision of two conditions: both must admit.
     fn and(self, other: impl FnOnce() -> Self) -> Self {
         match self {
             Self::Refused => Self::Refused,
@@ -49,7 +49,7 @@ impl Decision {
         }
     }
 
-    /// One admits.
+    /// Decision of several rules: one that admits is enough.
     fn any(decisions: impl Iterator<Item = Self>) -> Self {
         let mut result = Self::Refused;
         for decision in decisions {

@@ -58,7 +58,7 @@ pub(super) struct PlanCounts {
     no_preview: usize,
     unchanged: usize,
     skipped: usize,
-    /// Steps that run at the end, whatever the outcome.
+    /// Steps under `finally`.
     at_end: usize,
     failed: usize,
     /// Values of inputs that are shown.

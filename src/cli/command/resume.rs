@@ -26,7 +26,8 @@ use crate::{
 
 /// Command `resume`: continues one run, or each interrupted run without a live owner.
 pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exit, Failure> {
-    let opened = Session::open_existing(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
+    let opened =
+        Session::open_existing(settings, wiring::build(settings)?, args.execution.parallel.max_parallel).await?;
     let Some(session) = opened else {
         return match args.run.as_deref() {
             _ if args.all => Ok(nothing_interrupted(settings)),
@@ -34,7 +35,7 @@ pub(crate) async fn resume(settings: &Settings, args: &ResumeArgs) -> Result<Exi
             Some(_) | None => Err(runs::no_runs()),
         };
     };
-    let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
+    let session = session.limited(&args.execution);
     if args.all {
         return resume_all(settings, &session).await;
     }

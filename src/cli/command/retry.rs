@@ -27,12 +27,13 @@ use crate::{
 /// Number of steps of one kind that the preview names.
 const LISTED: usize = 20;
 
-/// Command `retry`: shows what is executed again and what is kept, asks on a terminal, and executes
-/// the step with all that depends on it.
+/// Command `retry`: executes a step again with all that depends on it, after a preview and a
+/// question on a terminal.
 pub(crate) async fn retry(settings: &Settings, args: &RetryArgs) -> Result<Exit, Failure> {
-    let opened = Session::open_existing(settings, wiring::build(settings)?, args.parallel.max_parallel).await?;
+    let opened =
+        Session::open_existing(settings, wiring::build(settings)?, args.execution.parallel.max_parallel).await?;
     let Some(session) = opened else { return Err(runs::no_runs()) };
-    let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
+    let session = session.limited(&args.execution);
     let run = runs::find(&*session.journal, &args.run).await?;
     let stored = session.journal.load(run.clone()).await?;
     if stored.row.status == RunStatus::Finished(Outcome::Cancelled) {

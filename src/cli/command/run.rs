@@ -24,8 +24,8 @@ pub(crate) async fn workflow(settings: &Settings, args: &RunArgs) -> Result<Exit
         ui::err("nothing was changed");
         return Ok(Exit::Cancelled);
     }
-    let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
-    let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
+    let session = Session::open(settings, actions, args.execution.parallel.max_parallel).await?;
+    let session = session.limited(&args.execution);
     let estimate = runs::usual_duration(&*session.journal, &plan.workflow).await?;
     let view = reporter::for_settings(settings, false, estimate);
     let result = session.run_to_end(view, |engine| async move { engine.run(plan).await }).await?;

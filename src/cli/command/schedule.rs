@@ -30,8 +30,8 @@ pub(crate) async fn schedule(settings: &Settings, args: &ScheduleArgs) -> Result
         return print(settings, args, &jobs, format);
     }
     let registry = actions.0.clone();
-    let session = Session::open(settings, actions, args.parallel.max_parallel).await?;
-    let session = session.with_lock_timeout(&args.locks).with_timeout(&args.limit);
+    let session = Session::open(settings, actions, args.execution.parallel.max_parallel).await?;
+    let session = session.limited(&args.execution);
     let runner = JobRunner::new(settings, args, registry, session, jobs)?;
     if args.once {
         runner.run_until_interrupted(runner.once()).await

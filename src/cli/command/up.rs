@@ -6,34 +6,33 @@ use std::io::IsTerminal as _;
 use super::{plan, run};
 use crate::cli::{
     Failure, Settings,
-    args::{DeploymentArgs, DownArgs, PlanArgs, RunArgs, UpArgs, WorkflowArgs},
+    args::{DeploymentArgs, PlanArgs, RunArgs, WorkflowArgs},
     deployment::{self, CREATION, REMOVAL},
     exit::Exit,
     questions, ui,
 };
 
-/// Command `up`: shows what would change, asks on a terminal, and creates or completes the
-/// deployment.
+/// Command `up`: creates or completes the deployment, after a preview and a question on a terminal.
 ///
 /// # Errors
 ///
 /// Those of `plan` and `run`, and a usage failure without a file, or where nobody can be asked.
-pub(crate) async fn up(settings: &Settings, args: UpArgs) -> Result<Exit, Failure> {
-    change(settings, CREATION, args.deployment).await
+pub(crate) async fn up(settings: &Settings, args: DeploymentArgs) -> Result<Exit, Failure> {
+    change(settings, CREATION, args).await
 }
 
-/// Command `down`: shows what would be deleted, asks on a terminal, and removes the deployment.
+/// Command `down`: removes the deployment, after a preview and a question on a terminal.
 ///
 /// # Errors
 ///
 /// Those of [`up`].
-pub(crate) async fn down(settings: &Settings, args: DownArgs) -> Result<Exit, Failure> {
-    change(settings, REMOVAL, args.deployment).await
+pub(crate) async fn down(settings: &Settings, args: DeploymentArgs) -> Result<Exit, Failure> {
+    change(settings, REMOVAL, args).await
 }
 
 /// Shows what `workflow` would change, asks, and runs it.
 async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Result<Exit, Failure> {
-    let DeploymentArgs { inputs, yes, plan: reviewed, parallel, locks, limit } = args;
+    let DeploymentArgs { inputs, yes, plan: reviewed, execution } = args;
     let workflow = deployment::of_inputs(workflow, inputs)?;
     if !yes && reviewed.is_none() {
         if !std::io::stdin().is_terminal() {
@@ -52,9 +51,5 @@ async fn change(settings: &Settings, workflow: &str, args: DeploymentArgs) -> Re
         }
     }
     let WorkflowArgs { workflow, inputs } = workflow;
-    run::workflow(
-        settings,
-        &RunArgs { workflow: Some(workflow), inputs, plan: reviewed, yes: true, parallel, locks, limit },
-    )
-    .await
+    run::workflow(settings, &RunArgs { workflow: Some(workflow), inputs, plan: reviewed, yes: true, execution }).await
 }

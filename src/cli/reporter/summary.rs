@@ -60,25 +60,24 @@ impl Summary {
         }
         let count = self.0.entry(event.run.clone()).or_default();
         count.latest = event.at;
-        count.time(event);
         match &event.kind {
             EventKind::RunStarted { workflow, steps } => count.start(event.at, workflow, steps.len(), 0),
             EventKind::RunResumed { workflow, steps, done } => count.start(event.at, workflow, steps.len(), done.len()),
             EventKind::StepExpanded { instances, .. } => {
                 count.total = (count.total + instances.len()).saturating_sub(1);
             }
-            EventKind::StepSucceeded { changes, .. } => {
+            EventKind::StepStarted { step, .. } => count.start_step(step, event.at),
+            EventKind::StepLog { step, line } => count.warn(step, line),
+            EventKind::StepSucceeded { step, changes, .. } => {
                 count.done += 1;
-                count.changed += usize::from(!changes.is_empty());
+                count.end_step(step, event.at, changes);
             }
-            EventKind::StepFailed { changes, .. } | EventKind::StepInDoubt { changes, .. } => {
-                count.changed += usize::from(!changes.is_empty());
+            EventKind::StepFailed { step, changes, .. } | EventKind::StepInDoubt { step, changes, .. } => {
+                count.end_step(step, event.at, changes);
             }
             EventKind::StepSkipped { .. } => count.done += 1,
             EventKind::RunBound { .. }
-            | EventKind::StepStarted { .. }
             | EventKind::StepProgress { .. }
-            | EventKind::StepLog { .. }
             | EventKind::StepRetrying { .. }
             | EventKind::ApprovalRequested { .. }
             | EventKind::StepAnswered { .. }
@@ -100,38 +99,23 @@ impl RunCounts {
         steps
     }
 
-    /// Records warnings, and starts and ends of steps. Retries are part of a step's time.
-    fn time(&mut self, event: &Event) {
-        match &event.kind {
-            EventKind::StepStarted { step, .. } => {
-                self.started_steps.entry(step.clone()).or_insert(event.at);
-            }
-            EventKind::StepLog { step, line } if self.warnings.len() < MAX_WARNINGS => {
-                let warning = line.strip_prefix(WARNING).map(|text| (step.clone(), text.to_owned()));
-                self.warnings.extend(warning.filter(|warning| !self.warnings.contains(warning)));
-            }
-            EventKind::StepSucceeded { step, .. }
-            | EventKind::StepFailed { step, .. }
-            | EventKind::StepInDoubt { step, .. } => {
-                let started = self.started_steps.remove(step);
-                self.durations.extend(started.map(|started| (step.clone(), event.at.since(started))));
-            }
-            EventKind::RunStarted { .. }
-            | EventKind::RunResumed { .. }
-            | EventKind::RunBound { .. }
-            | EventKind::StepExpanded { .. }
-            | EventKind::StepProgress { .. }
-            | EventKind::StepLog { .. }
-            | EventKind::StepRetrying { .. }
-            | EventKind::StepSkipped { .. }
-            | EventKind::ApprovalRequested { .. }
-            | EventKind::StepAnswered { .. }
-            | EventKind::FinallyStarted { .. }
-            | EventKind::RunFinished { .. }
-            | EventKind::LockAwaited { .. }
-            | EventKind::CancelRequested { .. }
-            | EventKind::RunInterrupted => {}
-        }
+    /// Records a start of a step. Retries are part of a step's time.
+    fn start_step(&mut self, step: &str, at: UnixMillis) {
+        self.started_steps.entry(step.to_owned()).or_insert(at);
+    }
+
+    /// Records the end of a step, with its changes.
+    fn end_step(&mut self, step: &str, at: UnixMillis, changes: &[String]) {
+        self.changed += usize::from(!changes.is_empty());
+        let started = self.started_steps.remove(step);
+        self.durations.extend(started.map(|started| (step.to_owned(), at.since(started))));
+    }
+
+    /// Records a captured line, if it is a warning.
+    fn warn(&mut self, step: &str, line: &str) {
+        let warning = line.strip_prefix(WARNING).map(|text| (step.to_owned(), text.to_owned()));
+        let has_room = self.warnings.len() < MAX_WARNINGS;
+        self.warnings.extend(warning.filter(|warning| has_room && !self.warnings.contains(warning)));
     }
 
     /// Resets the counts, because a run is started or resumed.

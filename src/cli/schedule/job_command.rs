@@ -29,11 +29,13 @@ impl JobCommand<'_> {
     pub(super) fn arguments(&self, workflow: &str, journal: &str) -> Vec<String> {
         let mut words = vec!["schedule".into(), workflow.into(), "--once".into(), format!("--journal={journal}")];
         words.extend(self.settings.flags());
-        words.push(format!("--max-parallel={}", self.args.parallel.max_parallel));
-        words.extend(self.args.locks.wait_for_locks.map(|wait| format!("--wait-for-locks={}ms", wait.as_millis())));
+        words.push(format!("--max-parallel={}", self.args.execution.parallel.max_parallel));
+        words.extend(
+            self.args.execution.locks.wait_for_locks.map(|wait| format!("--wait-for-locks={}ms", wait.as_millis())),
+        );
         words.extend(self.args.jitter.map(|jitter| format!("--jitter={}ms", jitter.as_millis())));
         words.extend(self.args.keep.map(|keep| format!("--keep={}ms", keep.as_millis())));
-        words.extend(self.args.limit.timeout.map(|limit| format!("--timeout={}ms", limit.as_millis())));
+        words.extend(self.args.execution.limit.timeout.map(|limit| format!("--timeout={}ms", limit.as_millis())));
         words
     }
 

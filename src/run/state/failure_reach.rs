@@ -5,7 +5,7 @@ use crate::plan::FailureGroup;
 pub(super) enum FailureReach {
     /// All that depends on the failed step. The run fails.
     Run,
-    /// What depends on the failed step inside this group.
+    /// All in this group that depends on the failed step.
     Group(FailureGroup),
 }
 

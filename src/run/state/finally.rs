@@ -71,7 +71,7 @@ impl RunState {
         (0..self.nodes.len()).filter(|&index| self.nodes[index].is_finally).collect()
     }
 
-    /// True if an owner that acquires the run goes on with the steps under `finally`: it was
+    /// True if an owner that acquires the run continues the steps under `finally`: it was
     /// interrupted in the middle of them, or only they have failed.
     pub(super) fn stays_in_finally(&self) -> bool {
         self.finally.is_some_and(|phase| self.progress == Progress::Running || phase.outcome == Outcome::Succeeded)

@@ -19,7 +19,7 @@ pub(crate) struct ResourcesCheck(pub(crate) ArmClient);
 pub(crate) struct ResourcesCheckOutput {
     /// Ids of the owner's resources.
     pub resources: Vec<String>,
-    /// Ids of the resources for which a group of the owner is kept.
+    /// Ids of the other resources of the group; empty without `delete_group`.
     pub kept: Vec<String>,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct ResourcesDelete(pub(crate) ArmClient);
 pub(crate) struct ResourcesDeleteOutput {
     /// Ids of the objects that this attempt deleted; empty if none existed.
     pub deleted: Vec<String>,
-    /// Ids of the resources for which a group of the owner is kept.
+    /// Ids of the resources that are left in the group; empty without `delete_group`.
     pub kept: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ impl ResourcesDelete {
         Ok(())
     }
 
-    /// Deletes the group if it still has nothing that is not the owner's. Returns what it has.
+    /// Deletes the group if it has no resource any more. Returns the ids of those that it has.
     async fn delete_group(
         &self,
         cx: &ActionContext,
@@ -105,6 +105,7 @@ impl Action for ResourcesDelete {
     const VERSION: u32 = 1;
     const NATURE: Nature = Nature::Ensure;
     const RECOVERY: Recovery = Recovery::Repeat;
+    const DELETES: Option<&'static str> = Some("machine");
     const SUMMARY: &'static str =
         "Deletes the resources that were created for an owner, and their group if nothing else is in it.";
 
@@ -121,10 +122,12 @@ impl Action for ResourcesDelete {
         }
         let kept = match &owned.group {
             Some(group) => self.delete_group(cx, group, &mut deleted).await?,
-            None => Vec::new(),
+            None => owned.others,
         };
-        for id in &kept {
-            cx.log(format!("{} is kept: {id} is in it", self.0.group(&input.resource_group).label()));
+        if let Some(first) = kept.first() {
+            let group = self.0.group(&input.resource_group).label();
+            let number = kept.len();
+            cx.log(format!("warning: {group} is kept, with resources of others: {number}, such as {first}"));
         }
         Ok(ResourcesDeleteOutput { deleted, kept })
     }
@@ -151,8 +154,8 @@ impl RequiredPermissions for ResourcesDelete {
     }
 }
 
-/// Error of a deletion as `Transient` if Azure says that the resource is still in use: the users
-/// were deleted before, and Azure shows that later.
+/// Makes an error of a deletion `Transient` if Azure answers that the resource is in use: its users
+/// were deleted before, which Azure shows with a delay.
 fn with_transient_use(mut error: ActionError) -> ActionError {
     if error.kind == FailureKind::Permanent && error.code.as_deref().is_some_and(|code| code.contains("InUse")) {
         error.kind = FailureKind::Transient;

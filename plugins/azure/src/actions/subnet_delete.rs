@@ -84,7 +84,7 @@ impl Action for SubnetDelete {
         Ok(SubnetDeleteOutput { deleted: true })
     }
 
-    // Steps before this one delete what uses the subnet, so that its users are no difference.
+    // Users of the subnet are not reported: earlier steps delete them.
     async fn preview(&self, cx: &ActionContext, input: &SubnetDeleteInput) -> Result<Preview, ActionError> {
         match self.read(cx, input).await? {
             None => Preview::unchanged(&SubnetDeleteOutput { deleted: false }),

@@ -81,7 +81,7 @@ impl Action for SitePodCidrsRelease {
         }
     }
 
-    // Steps before this one release the pod CIDRs of the nodes, so that they are no error here.
+    // Pod CIDRs of nodes are not an error here: earlier steps release them.
     async fn preview(&self, cx: &ActionContext, input: &SitePodCidrsReleaseInput) -> Result<Preview, ActionError> {
         match store::read(&self.0, cx).await?.registry.get(&input.site) {
             Some(recorded) => Ok(Preview::changes(vec![input.difference(recorded)])),

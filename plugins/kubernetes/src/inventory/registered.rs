@@ -208,10 +208,10 @@ impl Inventory {
         let strategy = AdvertisedUnit::recorded(sites).map_err(|word| strategy_error(sites, word))?;
         let (leaving, sites): (Vec<_>, Vec<_>) = sites.iter().partition(|site| is_leaving(site));
         let leaving: Vec<String> = leaving.into_iter().map(|site| name(site).to_owned()).collect();
-        let is_leaving = |server: &&Value| leaving.iter().any(|site| server["spec"]["site"] == site.as_str());
-        let (left, servers): (Vec<_>, Vec<_>) = servers.iter().partition(is_leaving);
-        let leaving_devices = left.into_iter().filter_map(|server| text(server, "/spec/nodeID")).map(str::to_owned);
-        let leaving_devices = leaving_devices.collect();
+        let is_left = |server: &&Value| leaving.iter().any(|site| server["spec"]["site"] == site.as_str());
+        let (left, servers): (Vec<_>, Vec<_>) = servers.iter().partition(is_left);
+        let node_ids = left.into_iter().filter_map(|server| text(server, "/spec/nodeID"));
+        let leaving_devices = node_ids.map(str::to_owned).collect();
         let mut invalid = vec![];
         let sites = specs("Site", sites, &mut invalid);
         let servers = specs("Server", servers, &mut invalid);

@@ -45,7 +45,7 @@ impl AccessFilter {
     }
 }
 
-/// Policy with the devices that its names stand for.
+/// Policy, and the tailnet in which its names are looked up.
 struct AccessCompiler<'a> {
     tailnet: &'a Tailnet,
     policy: &'a Value,

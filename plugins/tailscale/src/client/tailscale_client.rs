@@ -144,7 +144,7 @@ impl TailscaleClient {
         token: Secret,
     ) -> Result<HttpResponse, TailscaleError> {
         let mut builder = self.http.request(request.method.clone(), request.url.clone()).bearer_auth(token.expose());
-        // The policy is JSON with comments unless JSON is asked for.
+        // Without this header, the server sends the policy as JSON with comments.
         builder = builder.header("accept", "application/json");
         if let Some(body) = &request.body {
             builder = builder.header("content-type", "application/json").body(body.clone());
