@@ -3,7 +3,7 @@
 
 use std::{
     fs::OpenOptions,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -51,12 +51,14 @@ impl PlanFile {
     ///
     /// # Errors
     ///
-    /// A usage failure if the file cannot be written. An existing file is kept then.
+    /// A usage failure if the file cannot be written, or is not a regular one: the new file would
+    /// replace a device. An existing file is kept then.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error: &std::io::Error| {
             let message = format!("write the plan to {}: {error}", path.display());
             Failure::usage(message, "give `--out` the path of a file in a folder that exists and can be written")
         };
+        let path = replaceable(path).map_err(|error| failed(&error))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
         let write = || {
@@ -64,13 +66,24 @@ impl PlanFile {
             serde_json::to_writer(&mut file, self)?;
             file.write_all(b"\n")?;
             file.sync_all()?;
-            std::fs::rename(&new, path)
+            std::fs::rename(&new, &path)
         };
         write().map_err(|error| {
             // It may not exist.
             let _ = std::fs::remove_file(&new);
             failed(&error)
         })
+    }
+}
+
+/// Returns the path that a new file may take: that of a regular file, behind symbolic links, or of
+/// none.
+fn replaceable(path: &Path) -> std::io::Result<PathBuf> {
+    match std::fs::metadata(path) {
+        Ok(existing) if existing.is_file() => std::fs::canonicalize(path),
+        Ok(_) => Err(std::io::Error::other("it is not a regular file")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
     }
 }
 

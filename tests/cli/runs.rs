@@ -160,6 +160,15 @@ fn a_file_that_is_no_plan_or_was_changed_is_refused() {
     assert!(program.expect(64, &run_plan).err.contains("was changed after it was written"), "the digest is checked");
     program.write("reviewed.json", &text.replace("\"stargate_plan\":1", "\"stargate_plan\":2"));
     assert!(program.expect(64, &run_plan).err.contains("has format 2, this program reads 1"));
+    // The new file would replace what is there.
+    std::os::unix::fs::symlink("reviewed.json", program.path("link.json")).unwrap();
+    program.expect(2, &["plan", "machine.yaml", "-i", "name=m", "--out", "link.json"]);
+    assert!(program.path("link.json").is_symlink());
+    std::fs::create_dir(program.path("folder")).unwrap();
+    for special in ["folder", "/dev/null"] {
+        let refused = program.expect(64, &["plan", "machine.yaml", "-i", "name=m", "--out", special]);
+        assert!(refused.err.contains("it is not a regular file"), "{refused:?}");
+    }
     let missing = program.expect(64, &["plan", "machine.yaml", "-i", "name=m", "--out", "none/reviewed.json"]);
     assert!(missing.err.contains("write the plan to none/reviewed.json"), "{missing:?}");
     assert_eq!(world.writes(), 0);
